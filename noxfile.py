@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+# /// script
+# dependencies = ["nox>=2025.2.9"]
+# ///
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+# pip in every session, also where uv is installed: the same everywhere.
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_venv = "yes"
+
+
+@nox.session(default=False)
+def demo(session: nox.Session) -> None:
+    """The main job, start to end; arguments go to `servicex-layer demo`."""
+    session.install("-e.[local,plot]")
+    session.run("servicex-layer", "demo", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests; arguments go to pytest."""
+    session.install("-e.[test]")
+    session.run("pytest", "-n2", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, spelling and the project's set-up."""
+    session.install("--group=lint")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("codespell")
+    session.run("mdformat", "--check", "README.md", "CHANGELOG.md", ".github")
+    session.run("sp-repo-review", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types."""
+    session.install("-e.[test]", "--group=types", "nox")
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation into docs/_build/html; a warning is an error."""
+    session.install("-e.[docs]")
+    session.run("sphinx-build", "-W", "--keep-going", "-bhtml", "docs", "docs/_build/html")
+
+
+@nox.session
+def notebooks(session: nox.Session) -> None:
+    """Execute every notebook; an exception in a cell is an error."""
+    session.install("-e.[local,plot]", "--group=notebooks")
+    session.run("jupyter", "execute", *map(str, sorted(Path("notebooks").glob("*.ipynb"))))
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Run the benchmarks; arguments go to each script."""
+    session.install("-e.[test]")
+    for script in sorted(Path("tests/benchmarks").glob("bench_*.py")):
+        session.run("python", str(script), *session.posargs)
+
+
+if __name__ == "__main__":
+    nox.main()
