@@ -14,7 +14,7 @@ nox.options.reuse_venv = "yes"
 
 @nox.session(default=False)
 def demo(session: nox.Session) -> None:
-    """The main job, start to end; arguments go to `servicex-layer demo`."""
+    """Do the main job, start to end; arguments go to `servicex-layer demo`."""
     session.install("-e.[local,plot]")
     session.run("servicex-layer", "demo", *session.posargs)
 
@@ -48,7 +48,7 @@ def types(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Build the documentation into docs/_build/html; a warning is an error."""
     session.install("-e.[docs]")
-    session.run("sphinx-build", "-W", "--keep-going", "-bhtml", "docs", "docs/_build/html")
+    session.run("sphinx-build", "-qEW", "--keep-going", "docs", "docs/_build/html")
 
 
 @nox.session
