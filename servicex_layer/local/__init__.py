@@ -1,0 +1,35 @@
+"""An embedded ServiceX: transforms real ROOT files on this machine, serves the results over HTTP.
+
+Needs the extra ``local``; without it `LocalServiceX` raises
+`~servicex_layer.errors.MissingExtraError` as soon as it is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from servicex_layer.errors import MissingExtraError
+from servicex_layer.local.faults import Faults
+from servicex_layer.local.traffic import FileCall, Traffic
+
+if TYPE_CHECKING:
+    from servicex_layer.local.server import LocalServiceX
+
+__all__ = ["Faults", "FileCall", "LocalServiceX", "Traffic"]
+
+_EXTRA = frozenset({"starlette", "uvicorn", "jwt"})
+
+
+def __getattr__(name: str) -> object:
+    if name != "LocalServiceX":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from servicex_layer.local.server import LocalServiceX
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in _EXTRA:
+            raise
+        raise MissingExtraError(
+            f"the embedded ServiceX needs {error.name}, which is not installed: "
+            'pip install "servicex_layer[local]"'
+        ) from error
+    return LocalServiceX

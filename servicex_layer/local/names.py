@@ -1,0 +1,40 @@
+"""The names of results in the object store."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+MAX_LENGTH = 200
+"""Bytes of UTF-8 that an object's name may have, at most."""
+
+# "none" stands for "there is no result", and clients resolve the dots away in a URL
+_RESERVED = frozenset({"", ".", "..", "none"})
+
+
+def object_names(paths: Iterable[str]) -> list[str]:
+    """Name the result of each input path, uniquely among them.
+
+    Slashes become colons, and a long name keeps its tail behind a hash, as with a ServiceX server.
+    """
+    names: list[str] = []
+    taken: set[str] = set()
+    for path in paths:
+        name = _object_name(path)
+        repeat = 1
+        while name in taken:
+            repeat += 1
+            name = _object_name(f"{repeat}:{path}")
+        taken.add(name)
+        names.append(name)
+    return names
+
+
+def _object_name(path: str) -> str:
+    name = path.replace("/", ":")
+    encoded = name.encode()
+    if len(encoded) <= MAX_LENGTH and name not in _RESERVED:
+        return name
+    digest = hashlib.sha256(encoded).hexdigest()[:32]
+    tail = encoded[-(MAX_LENGTH - len(digest) - 1) :].decode(errors="ignore")
+    return f"{digest}_{tail}"

@@ -1,0 +1,110 @@
+"""The query that the embedded server runs: ``uproot-raw``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from servicex_layer.errors import InvalidArgumentError
+
+CODEGEN = "uproot-raw"
+RESULT_FORMATS = ("root-file",)
+
+_ARRAYS_KEYS = ("expressions", "cut", "filter_name", "filter_typename", "aliases")
+# what the official client writes beside them; this server's functions are always the standard ones
+_OTHER_KEYS = ("treename", "fail_on_missing_trees", "use_standard_awkward_axis")
+
+
+@dataclass(frozen=True)
+class TreeQuery:
+    """One entry of a selection.
+
+    Parameters
+    ----------
+    trees
+        The name of each input tree and the name of the output tree that is made of it.
+    arguments
+        Keyword arguments of ``uproot.TTree.arrays``.
+    may_miss
+        Skip a tree that the input file lacks. Otherwise the file fails.
+    """
+
+    trees: dict[str, str]
+    arguments: dict[str, Any]
+    may_miss: bool
+
+
+def parse_selection(selection: str) -> list[TreeQuery]:
+    """Read the ``selection`` of a request.
+
+    Raises
+    ------
+    InvalidArgumentError
+        It is no ``uproot-raw`` query, or one that this server cannot run.
+    """
+    try:
+        entries = json.loads(selection)
+    except ValueError as error:
+        raise InvalidArgumentError(f"the selection is not JSON: {error}") from error
+    if not isinstance(entries, list) or not entries:
+        raise InvalidArgumentError("the selection must be a JSON list of at least one object")
+    queries = [_parse_entry(entry) for entry in entries]
+    outputs: set[str] = set()
+    for query in queries:
+        for output in query.trees.values():
+            if output in outputs:
+                raise InvalidArgumentError(f"two trees of the selection are both named {output!r}")
+            outputs.add(output)
+    return queries
+
+
+def _parse_entry(entry: object) -> TreeQuery:
+    if not isinstance(entry, dict):
+        raise InvalidArgumentError(f"an entry of the selection must be an object, not {entry!r}")
+    given = {key: value for key, value in entry.items() if value is not None}
+    unknown = sorted(given.keys() - {*_ARRAYS_KEYS, *_OTHER_KEYS})
+    if unknown:
+        raise InvalidArgumentError(
+            f"the selection has the key {unknown[0]!r}, which is none of "
+            + ", ".join(("treename", *_ARRAYS_KEYS))
+        )
+    for key in ("expressions", "filter_name", "filter_typename"):
+        if key in given and not (isinstance(given[key], str) or _is_strings(given[key])):
+            raise InvalidArgumentError(f"{key} must be a string or a list of strings")
+    if not isinstance(given.get("cut", ""), str):
+        raise InvalidArgumentError("cut must be a string")
+    if not _is_string_map(given.get("aliases", {})):
+        raise InvalidArgumentError("aliases must be a map of strings to strings")
+    return TreeQuery(
+        trees=_parse_treename(given.get("treename")),
+        arguments={key: given[key] for key in _ARRAYS_KEYS if key in given},
+        may_miss=given.get("fail_on_missing_trees") is False,
+    )
+
+
+def _parse_treename(treename: object) -> dict[str, str]:
+    if isinstance(treename, str) and treename:
+        return {treename: _without_cycle(treename)}
+    if isinstance(treename, list) and treename and _is_strings(treename):
+        return {name: _without_cycle(name) for name in treename}
+    if isinstance(treename, dict) and treename and _is_string_map(treename):
+        return dict(treename)
+    raise InvalidArgumentError(
+        "treename must be a string, a list of strings or a map of input to output names, "
+        f"and not empty: it is {treename!r}"
+    )
+
+
+def _without_cycle(name: str) -> str:
+    return name.partition(";")[0]
+
+
+def _is_strings(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _is_string_map(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(key, str) and isinstance(item, str) for key, item in value.items()
+    )
