@@ -37,6 +37,7 @@ def main() -> None:
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides what is random.")
 @click.option("--authentication", is_flag=True, help="Ask for a token.")
 def serve(
+    *,
     port: int,
     directory: Path | None,
     parallelism: int,
@@ -53,6 +54,7 @@ def serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     try:
+        # the program works without the extra `local`, this command does not
         from servicex_layer.local import LocalServiceX
 
         with LocalServiceX(

@@ -50,7 +50,7 @@ class Row:
     created_at: datetime
 
     def to_json(self, request_id: str) -> dict[str, Any]:
-        """The row as it goes over the wire."""
+        """Write the row as it goes over the wire."""
         done = self.outcome if isinstance(self.outcome, Done) else None
         events = done.events if done else 0
         return {
@@ -121,12 +121,12 @@ class Book:
         self._closed = False
 
     def expect_manual(self, body: bytes) -> None:
-        """The next submission with exactly this body is to be a manual one."""
+        """Make a manual request of the next submission with exactly this body."""
         with self._changed:
             self._manual.append(body)
 
     def take_manual(self, body: bytes) -> bool:
-        """Whether a submission is to be a manual one; forgets the expectation."""
+        """Tell whether a submission is to be a manual one; forgets the expectation."""
         with self._changed:
             if body not in self._manual:
                 return False
@@ -149,7 +149,7 @@ class Book:
             return request
 
     def get(self, request_id: str) -> Request | None:
-        """The request, None where there is none."""
+        """Return the request, None where there is none."""
         with self._changed:
             return self._requests.get(request_id)
 
@@ -171,7 +171,7 @@ class Book:
     # What clients ask
 
     def status(self, request: Request) -> dict[str, Any]:
-        """The status of a request as it goes over the wire."""
+        """Return the status of a request as it goes over the wire."""
         with self._changed:
             asked = request.submission
             remaining = request.files - request.completed - request.failed
@@ -200,12 +200,12 @@ class Book:
             }
 
     def statuses(self) -> list[dict[str, Any]]:
-        """The status of each request."""
+        """Return the status of each request."""
         with self._changed:
             return [self.status(request) for request in self._requests.values()]
 
     def rows(self, request: Request, later_than: datetime | None) -> list[Row]:
-        """The visible rows, those later than a time, in no particular order."""
+        """Return the visible rows, those later than a time, in no particular order."""
         with self._changed:
             first = 0
             if later_than is not None:
@@ -215,7 +215,7 @@ class Book:
             return rows
 
     def dataset(self, did_id: int) -> dict[str, Any] | None:
-        """What is known of a dataset, None where there is none."""
+        """Return what is known of a dataset, None where there is none."""
         with self._changed:
             request = self._by_did.get(did_id)
             if request is None:
@@ -239,7 +239,7 @@ class Book:
             }
 
     def result(self, request_id: str, name: str) -> Path | None:
-        """The result file of that object name, None where there is none."""
+        """Return the result file of an object name, None where there is none."""
         with self._changed:
             request = self._requests.get(request_id)
             return request.results.get(name) if request else None
@@ -253,12 +253,12 @@ class Book:
                 request.status = status
 
     def found(self, request: Request, files: int) -> None:
-        """The lookup has found more files."""
+        """Add files that the lookup has found."""
         with self._changed:
             request.files += files
 
     def looked_up(self, request: Request) -> None:
-        """The lookup is over: ``files`` is final."""
+        """End the lookup: ``files`` is final."""
         with self._changed:
             request.looked_up = True
             self.advance(request, "Running")
@@ -267,7 +267,7 @@ class Book:
     def ended(
         self, request: Request, index: int, outcome: Outcome, seconds: float, path: Path
     ) -> bool:
-        """A file is transformed, or has failed; False where nobody wants it any more."""
+        """Take down how a transformation ended; False where nobody wants to know any more."""
         with self._changed:
             if request.over:
                 return False

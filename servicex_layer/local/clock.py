@@ -14,9 +14,9 @@ class Clock:
     offset: float = 0.0
 
     def seconds(self) -> float:
-        """The time as Unix seconds."""
+        """Return the time as Unix seconds."""
         return time.time() + self.offset
 
     def now(self) -> datetime:
-        """The time in UTC, without a zone, as ServiceX writes its times."""
+        """Return the time in UTC, without a zone, as ServiceX writes its times."""
         return datetime.fromtimestamp(self.seconds(), UTC).replace(tzinfo=None)

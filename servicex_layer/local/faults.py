@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from servicex_layer.errors import InvalidArgumentError
@@ -56,27 +56,29 @@ class Faults:
     late_by: float = 0.0
     whole_seconds: bool = False
     counter_lag: float = 0.0
-    failing: Set[int] | float = frozenset()
-    never: Set[int] = frozenset()
+    failing: AbstractSet[int] | float = frozenset()
+    never: AbstractSet[int] = frozenset()
     clock_offset: float = 0.0
 
     def __post_init__(self) -> None:
         _check_range("late", self.late, 0, 1)
         _check_range("late_by", self.late_by, 0, 10)
         _check_range("counter_lag", self.counter_lag, 0, float("inf"))
-        if isinstance(self.failing, Set):
+        if isinstance(self.failing, AbstractSet):
             _check_indices("failing", self.failing)
         else:
             _check_range("failing", self.failing, 0, 1)
         _check_indices("never", self.never)
 
     def fate(self, seed: int, request: int, index: int) -> Fate:
-        """What befalls input file ``index`` of the server's request number ``request``."""
+        """Draw what befalls input file ``index`` of the server's request number ``request``."""
         chance = random.Random(f"{seed}:{request}:{index}")
         jitter = chance.uniform(0.9, 1.1)
         late_by = self.late_by * chance.random() if chance.random() < self.late else 0.0
-        drawn = chance.random()
-        fails = index in self.failing if isinstance(self.failing, Set) else drawn < self.failing
+        if isinstance(self.failing, AbstractSet):
+            fails = index in self.failing
+        else:
+            fails = chance.random() < self.failing
         return Fate(fails, index in self.never, late_by, jitter)
 
 
@@ -85,7 +87,7 @@ def _check_range(name: str, value: float, low: float, high: float) -> None:
         raise InvalidArgumentError(f"{name} must be between {low} and {high}, not {value}")
 
 
-def _check_indices(name: str, indices: Set[int]) -> None:
+def _check_indices(name: str, indices: AbstractSet[int]) -> None:
     wrong = sorted(index for index in indices if index < 0)
     if wrong:
         raise InvalidArgumentError(

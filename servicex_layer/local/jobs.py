@@ -16,12 +16,12 @@ class Job:
     result_format: str
 
     def to_json(self) -> str:
-        """The job as one line."""
+        """Write the job as one line."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Job:
-        """The inverse of `to_json`."""
+        """Read what `to_json` wrote."""
         return cls(**json.loads(text))
 
 

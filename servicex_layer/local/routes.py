@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import formatdate
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard, cast
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -62,8 +62,8 @@ class Api:
     file_headers: Mapping[str, str]
     take: Callable[[Request], None]
 
-    async def info(self, call: Call) -> Response:
-        """What this server is and can do."""
+    async def info(self, _call: Call) -> Response:
+        """Tell what this server is and can do."""
         return JSONResponse(
             {
                 "app-version": APP_VERSION,
@@ -73,7 +73,7 @@ class Api:
         )
 
     async def token(self, call: Call) -> Response:
-        """A new access token for a refresh token."""
+        """Give an access token for a refresh token."""
         if not self.tokens.is_good(_bearer(call), "refresh"):
             raise HTTPException(401, "The refresh token is not one of this server's")
         return JSONResponse({"access_token": self.tokens.access_token()})
@@ -86,16 +86,16 @@ class Api:
         self.take(request)
         return JSONResponse({"request_id": request.id})
 
-    async def requests(self, call: Call) -> Response:
-        """The status of every request."""
+    async def requests(self, _call: Call) -> Response:
+        """Tell the status of every request."""
         return JSONResponse({"requests": self.book.statuses()})
 
     async def status(self, call: Call) -> Response:
-        """The status of a request."""
+        """Tell the status of a request."""
         return JSONResponse(self.book.status(self._request(call)))
 
     async def results(self, call: Call) -> Response:
-        """The rows of a request; none where it is unknown."""
+        """Tell the rows of a request; none where it is unknown."""
         later_than = _parse_time(call.query_params.get("later_than"))
         request = self.book.get(call.path_params["request_id"])
         if request is None:
@@ -118,7 +118,7 @@ class Api:
         return JSONResponse({"message": f"Deleted transform {request.id}"})
 
     async def file_urls(self, call: Call) -> Response:
-        """Signed URLs of results; like an object store's, also of such as do not exist."""
+        """Sign URLs of results; as with an object store, also of such as do not exist."""
         asked = _parse_object(await call.body())
         request_id, names = asked.get("request_id"), asked.get("file_list")
         if not isinstance(request_id, str) or not _is_strings(names):
@@ -132,7 +132,7 @@ class Api:
         return JSONResponse({"uris": uris})
 
     async def dataset(self, call: Call) -> Response:
-        """What is known of a dataset."""
+        """Tell what is known of a dataset."""
         did_id = call.path_params["did_id"]
         dataset = self.book.dataset(did_id)
         if dataset is None:
@@ -140,7 +140,7 @@ class Api:
         return JSONResponse(dataset)
 
     async def file(self, call: Call) -> Response:
-        """A result file, or ranges of it."""
+        """Send a result file, or ranges of it."""
         request_id, name = call.path_params["request_id"], call.path_params["name"]
         self.traffic.add_file(FileCall(call.method, name, call.headers.get("range")))
         query = call.query_params
@@ -226,7 +226,7 @@ class ServerDate:
 
 
 def build_app(api: Api, *, authentication: bool) -> Starlette:
-    """The application; with ``authentication``, most calls need an access token."""
+    """Build the application; with ``authentication``, most calls need an access token."""
 
     def route(
         name: str,
@@ -261,9 +261,9 @@ def build_app(api: Api, *, authentication: bool) -> Starlette:
     )
 
 
-async def _answer_error(call: Call, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return JSONResponse({"message": error.detail}, error.status_code, error.headers)
+async def _answer_error(_call: Call, error: Exception) -> Response:
+    rejection = cast("HTTPException", error)  # what it is registered for
+    return JSONResponse({"message": rejection.detail}, rejection.status_code, rejection.headers)
 
 
 def _unknown(request_id: str) -> HTTPException:
@@ -341,11 +341,10 @@ def _choice(asked: dict[str, Any], key: str, choices: tuple[str, ...]) -> str:
     value = asked.get(key, choices[0])
     if value not in choices:
         raise HTTPException(400, f"{key} must be one of {', '.join(choices)}, not {value!r}")
-    assert isinstance(value, str)
-    return value
+    return str(value)
 
 
-def _is_strings(value: object) -> bool:
+def _is_strings(value: object) -> TypeGuard[list[str]]:
     if not isinstance(value, list):
         return False
     # lone surrogates are legal in JSON, but no text

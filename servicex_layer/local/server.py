@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import json
 import os
 import shutil
@@ -257,7 +258,7 @@ class LocalServiceX:
         """
         running = self._get_running()
         request = running.get_manual(request_id)
-        never = self._faults.never.intersection(indices)
+        never = self._faults.never & set(indices)
         if never:
             raise InvalidArgumentError(
                 f"input file {min(never)} cannot be released: the faults say that it never ends"
@@ -374,10 +375,10 @@ class _Home:
         return cls(servicex_yaml, results, temporary)
 
     def remove(self) -> None:
-        shutil.rmtree(self.results)
         self.servicex_yaml.unlink(missing_ok=True)
-        if self.temporary is not None:
-            shutil.rmtree(self.temporary)
+        for directory in (self.results, self.temporary):
+            if directory is not None and directory.exists():
+                shutil.rmtree(directory)
 
 
 @dataclass(frozen=True)
@@ -420,10 +421,8 @@ async def _serve(server: uvicorn.Server, transformer: Transformer, listener: soc
         await server.serve(sockets=[listener])
     finally:
         transforming.cancel()
-        try:
+        with contextlib.suppress(asyncio.CancelledError):
             await transforming
-        except asyncio.CancelledError:
-            pass
 
 
 def _listen(port: int) -> socket.socket:
@@ -443,12 +442,12 @@ def _listen(port: int) -> socket.socket:
 
 def _write_private(path: Path, text: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
 
 
-def _absolute(files: Iterable[str | Path]) -> list[str]:
-    if files is None or isinstance(files, str | Path):
+def _absolute(files: object) -> list[str]:
+    if isinstance(files, str | Path) or not isinstance(files, Iterable):
         raise InvalidArgumentError(f"files must be a list of paths or URLs, not {files!r}")
     return [
         file if isinstance(file, str) and "://" in file else str(Path(file).absolute())

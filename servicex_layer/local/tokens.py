@@ -30,17 +30,17 @@ class Tokens:
         self._key = secrets.token_bytes(32)
 
     def refresh_token(self) -> str:
-        """A new refresh token."""
+        """Make a refresh token."""
         return self._encode({"type": "refresh"})
 
     def access_token(self) -> str:
-        """A new access token."""
+        """Make an access token."""
         return self._encode(
             {"type": "access", "exp": math.ceil(self._clock.seconds() + self._lifetime)}
         )
 
     def is_good(self, token: str, kind: str) -> bool:
-        """Whether a token is one of this server's, of a kind (access, refresh), and not expired."""
+        """Tell whether a token is this server's, of a kind (access, refresh), and not expired."""
         try:
             # the expiry counts by the server's clock, which PyJWT does not know
             claims = jwt.decode(
@@ -74,13 +74,13 @@ class Signer:
         self._key = secrets.token_bytes(32)
 
     def sign(self, path: str) -> tuple[str, int]:
-        """The path, quoted and signed, and the Unix time in seconds until which it is good."""
+        """Quote and sign a path; also returns the Unix time in seconds until which it is good."""
         expires = math.ceil(self._clock.seconds() + self._lifetime)
         query = urlencode({"expires": expires, "signature": self._signature(path, str(expires))})
         return f"{quote(path)}?{query}", expires
 
     def is_good(self, path: str, expires: str, signature: str) -> bool:
-        """Whether a path was signed here and has not expired."""
+        """Tell whether a path was signed here and has not expired."""
         if not hmac.compare_digest(signature.encode(), self._signature(path, expires).encode()):
             return False
         return self._clock.seconds() < int(expires)

@@ -8,9 +8,12 @@ process is gone.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
+from pathlib import Path
+from typing import NamedTuple, cast
 
 from servicex_layer.local.jobs import Done, Failed, Job, Outcome
 
@@ -22,42 +25,45 @@ class Worker:
     """
 
     def __init__(self) -> None:
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: _Process | None = None
 
     async def run(self, job: Job) -> Outcome:
         """Run a job; a process that dies of it is a failure of this job, and is replaced."""
         if self._process is None:
             self._process = await _start_process()
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
+        handle, jobs, answers = self._process
         try:
-            self._process.stdin.write(job.to_json().encode() + b"\n")
-            await self._process.stdin.drain()
-            answer = await self._process.stdout.readline()
+            jobs.write(job.to_json().encode() + b"\n")
+            await jobs.drain()
+            answer = await answers.readline()
         except ConnectionError:
             answer = b""
         if not answer.endswith(b"\n"):
-            status = await self._process.wait()
-            self._process = None
-            return Failed(f"the transforming process died with the exit status {status}")
+            await self.kill()
+            return Failed(f"the transforming process died (status {handle.returncode})")
         return _outcome_from_json(answer)
 
     async def kill(self) -> None:
         """End the process, whatever it does."""
-        process, self._process = self._process, None
-        if process is None:
+        if self._process is None:
             return
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-        assert process.stdin is not None
-        process.stdin.close()
+        (handle, jobs, _), self._process = self._process, None
+        with contextlib.suppress(ProcessLookupError):
+            handle.kill()
+        await handle.wait()
+        jobs.close()
 
 
-async def _start_process() -> asyncio.subprocess.Process:
+class _Process(NamedTuple):
+    handle: asyncio.subprocess.Process
+    jobs: asyncio.StreamWriter
+    answers: asyncio.StreamReader
+
+
+async def _start_process() -> _Process:
     # PYTHONPATH: what can be imported here can be imported there, however sys.path came about
-    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
-    return await asyncio.create_subprocess_exec(
+    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+    handle = await asyncio.create_subprocess_exec(
         sys.executable,
         "-P",
         "-m",
@@ -67,6 +73,9 @@ async def _start_process() -> asyncio.subprocess.Process:
         env={**os.environ, "PYTHONPATH": path},
         start_new_session=True,  # Ctrl-C is for the server
     )
+    jobs = cast("asyncio.StreamWriter", handle.stdin)
+    answers = cast("asyncio.StreamReader", handle.stdout)
+    return _Process(handle, jobs, answers)
 
 
 def _outcome_from_json(text: bytes) -> Outcome:
@@ -75,6 +84,7 @@ def _outcome_from_json(text: bytes) -> Outcome:
 
 
 def _main() -> None:
+    # only the process itself needs Uproot
     from servicex_layer.local.transform import run_query
 
     # anything that a library prints must not get between the answers
@@ -84,7 +94,7 @@ def _main() -> None:
         job = Job.from_json(line)
         try:
             events, size = run_query(job.input, job.selection, job.output, job.result_format)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - is the answer, whatever it is
             answer: dict[str, object] = {"reason": f"{type(error).__name__}: {error}"[:2000]}
         else:
             answer = {"events": events, "bytes": size}
