@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable
 
 MAX_LENGTH = 200
@@ -17,17 +18,15 @@ def object_names(paths: Iterable[str]) -> list[str]:
 
     Slashes become colons, and a long name keeps its tail behind a hash, as with a ServiceX server.
     """
-    names: list[str] = []
-    taken: set[str] = set()
+    names: dict[str, None] = {}
+    repeats: Counter[str] = Counter()
     for path in paths:
         name = _object_name(path)
-        repeat = 1
-        while name in taken:
-            repeat += 1
-            name = _object_name(f"{repeat}:{path}")
-        taken.add(name)
-        names.append(name)
-    return names
+        while name in names:
+            repeats[path] += 1
+            name = _object_name(f"{repeats[path]}:{path}")
+        names[name] = None
+    return list(names)
 
 
 def _object_name(path: str) -> str:
