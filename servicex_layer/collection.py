@@ -1,0 +1,137 @@
+"""From a request to a lazy array."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from awkward.forms import Form, RecordForm
+from dask.highlevelgraph import HighLevelGraph
+from dask_awkward.lib.core import Array, new_array_object
+
+from servicex_layer.completion import ended_badly
+from servicex_layer.config import find_backend, seconds
+from servicex_layer.coordinator import active_client, background, process_feed, register
+from servicex_layer.errors import FormError, WaitTimeoutError
+from servicex_layer.forms import as_form
+from servicex_layer.layers import SXFileLayer, UprootLoadLayer
+from servicex_layer.model import Backend, TransformStatus
+from servicex_layer.reading import fetch, form_of
+from servicex_layer.rest import RestClient
+
+__all__ = ["from_servicex"]
+
+
+def from_servicex(
+    request_id: str,
+    backend: str | None = None,
+    tree: str | None = None,
+    form: Form | str | None = None,
+    on_failed: str = "skip",
+) -> Array:
+    """Make a lazy array of the results of a request, which may still be running.
+
+    Returns as soon as the number of files is known. Partition N is the N-th file to be finished;
+    it is computed as soon as ServiceX has finished it.
+
+    Parameters
+    ----------
+    request_id : str
+        The request, as ServiceX named it when it was submitted.
+    backend : str, optional
+        The backend's name in ``servicex.yaml``; by default its default.
+    tree : str, optional
+        The name of the tree in the result files; by default their only one.
+    form : awkward.forms.Form or str, optional
+        What an event looks like: a record form, or a datashape such as
+        ``"{JetPt: var * float64}"``. By default the first finished file tells, and is waited
+        for.
+    on_failed : {"skip", "raise"}
+        Whether files that failed leave empty partitions at the end, or are an error.
+
+    Returns
+    -------
+    dask_awkward.Array
+        One partition per file of the request's dataset. A request of no files gives an array of
+        no events.
+
+    Raises
+    ------
+    ConfigError
+        Where ``servicex.yaml`` or the backend in it is not found.
+    BackendError
+        Where the backend cannot be reached, rejects the token or does not know the request.
+    RequestError
+        Where the request ended without any result.
+    FormError
+        Where no form can be made of `form`, or no file is there to tell it.
+
+    Examples
+    --------
+    >>> events = from_servicex("5f1c0d3e", form="{JetPt: var * float64}")  # doctest: +SKIP
+    >>> events.JetPt[events.JetPt > 100].compute()  # doctest: +SKIP
+    """
+    given = None if form is None else as_form(form)
+    SXFileLayer(request_id, 0, on_failed=on_failed)
+    chosen = find_backend(backend)
+    client = active_client()
+    if client is not None and not client.asynchronous:
+        register(client, chosen.name)
+    status = background().run(_counted(RestClient(chosen, seconds("connect-timeout")), request_id))
+    if status.over and status.status != "Complete" and not status.completed:
+        raise ended_badly(status)
+    # Dask has no array of no partitions: one more than there are files is empty.
+    npartitions = max(status.files, 1)
+    if given is None:
+        given = _form_of_first(chosen, status, npartitions, tree)
+    files = SXFileLayer(request_id, npartitions, backend=chosen.name, on_failed=on_failed)
+    return _array(files, given, tree, fuse=status.over)
+
+
+def _array(files: SXFileLayer, form: RecordForm, tree: str | None, *, fuse: bool) -> Array:
+    load = UprootLoadLayer(files, form=form, tree=tree, fuse=fuse)
+    layers: dict[str, Any] = {load.name: load}
+    dependencies: dict[str, set[str]] = {load.name: set()}
+    if not fuse:
+        layers[files.name] = files
+        dependencies |= {files.name: set(), load.name: {files.name}}
+    return new_array_object(
+        HighLevelGraph(layers, dependencies),
+        load.name,
+        meta=load.meta,
+        npartitions=load.npartitions,
+    )
+
+
+async def _counted(rest: RestClient, request_id: str) -> TransformStatus:
+    """Wait until the number of files is known."""
+    timeout = seconds("timeout")
+    try:
+        async with asyncio.timeout(timeout), rest.connected():
+            status = await rest.status(request_id)
+            while not status.counted:
+                await asyncio.sleep(seconds("poll-interval") or 0.0)
+                status = await rest.status(request_id)
+    except TimeoutError:
+        raise WaitTimeoutError(
+            f"Request {request_id}: its dataset was not looked up within {timeout} s (setting "
+            "servicex-layer.timeout)."
+        ) from None
+    return status
+
+
+def _form_of_first(
+    backend: Backend, status: TransformStatus, npartitions: int, tree: str | None
+) -> RecordForm:
+    if status.over and status.files == 0:
+        return RecordForm([], [])
+    feed = process_feed(status.request_id, backend)
+    file = background().run(feed.file(0, npartitions))
+    if file is None:
+        raise FormError(
+            f"Request {status.request_id} has no finished file to tell the form. Give it, as in "
+            "form='{JetPt: var * float64}'."
+        )
+    what = f"Result {file.name!r} of request {status.request_id}"
+    location = background().run(feed.locate(file.name))
+    return form_of(fetch(location, what), tree, what)

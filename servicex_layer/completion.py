@@ -1,0 +1,266 @@
+"""The feed of one request: its finished files, in order, and waiting for them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import datetime, timedelta
+
+from servicex_layer.config import seconds
+from servicex_layer.errors import (
+    BadDatasetError,
+    FailedFilesError,
+    PartitionCountError,
+    ProtocolError,
+    RequestError,
+    TransformCanceledError,
+    TransformFatalError,
+    WaitTimeoutError,
+)
+from servicex_layer.ledger import Ledger
+from servicex_layer.model import Location, ResultFile, TransformStatus
+from servicex_layer.rest import RestClient
+from servicex_layer.store import FileUrls, Store
+
+__all__ = ["CompletionFeed", "ended_badly"]
+
+# A transform in which nothing happens is looked at after this fraction of the time since
+# something last happened.
+_PATIENCE = 0.1
+_DAY = 86400.0
+# How many locations are asked for in one call.
+_BATCH = 256
+
+
+class CompletionFeed:
+    """The finished files of one request, in order of completion.
+
+    It polls the backend while somebody waits, and only then. To be used from one event loop.
+
+    Parameters
+    ----------
+    rest : RestClient
+        The backend.
+    request_id : str
+        The request.
+    settled : bool
+        Whether other processes number the same files for themselves; see `Ledger`.
+    """
+
+    request_id: str
+    status: TransformStatus | None
+    _rest: RestClient
+    _store: Store
+    _ledger: Ledger
+    _waiting: dict[int, set[asyncio.Future[None]]]
+    _poller: asyncio.Task[None] | None
+    _overlap: float
+    _looked: float | None
+    _changed: float
+
+    def __init__(self, rest: RestClient, request_id: str, *, settled: bool = False) -> None:
+        self.request_id = request_id
+        self.status = None
+        self._rest = rest
+        self._store = FileUrls(rest, request_id)
+        self._ledger = Ledger(request_id, settled=settled)
+        self._waiting = {}
+        self._poller = None
+        self._overlap = 0.0
+        self._looked = None
+        self._changed = time.monotonic()
+
+    def __repr__(self) -> str:
+        return f"CompletionFeed<{self.request_id} {len(self._ledger.files)} files>"
+
+    async def file(
+        self, number: int, npartitions: int, on_failed: str = "skip"
+    ) -> ResultFile | None:
+        """Wait for the file with this number.
+
+        Parameters
+        ----------
+        number : int
+            From 0, in order of completion.
+        npartitions : int
+            How many files will be asked for in all.
+        on_failed : {"skip", "raise"}
+            What a failed file of the request means.
+
+        Returns
+        -------
+        ResultFile or None
+            The file; ``None`` where the transform ended with fewer files.
+
+        Raises
+        ------
+        RequestError
+            Where the file will not come, or there are more files than partitions.
+        BackendError
+            Where the backend cannot be asked.
+        """
+        while not self._is_decided(number):
+            await self._progress(number)
+        status = self.status
+        assert status is not None  # noqa: S101  (decided only by a look, which sets it)
+        if status.files > npartitions or len(self._ledger.files) > npartitions:
+            raise PartitionCountError(
+                f"Request {self.request_id} has {max(status.files, len(self._ledger.files))} files "
+                f"but the array has {npartitions} partitions: some would be lost. Make the array "
+                "once the lookup is over, with the number of files as number of partitions."
+            )
+        if on_failed == "raise" and (status.failed or self._ledger.failed):
+            raise FailedFilesError(
+                f"Request {self.request_id}: {max(status.failed, self._ledger.failed)} of "
+                f"{status.files} files failed. Leave their events out with on_failed='skip', or "
+                "submit the request again."
+            )
+        if number < len(self._ledger.files):
+            return self._ledger.files[number]
+        if status.status != "Complete":
+            raise ended_badly(status)
+        if len(self._ledger.files) < status.completed:
+            raise ProtocolError(
+                f"Request {self.request_id}: the backend {self._rest.backend.name} counts "
+                f"{status.completed} finished files but lists {len(self._ledger.files)}. The "
+                "result would not be whole; ask the backend's operators."
+            )
+        return None
+
+    async def locate(self, name: str, rejected: str | None = None) -> Location:
+        """Tell where the bytes of a file are that has been given out before.
+
+        Parameters
+        ----------
+        name : str
+            The file's name in the object store.
+        rejected : str, optional
+            A URL that was not accepted when it was used; it is not given again.
+        """
+        return await self._store.locate(self._ledger.after(name, _BATCH), rejected)
+
+    def _is_decided(self, number: int) -> bool:
+        if self.status is None:
+            return False
+        return self.status.over or number < len(self._ledger.files)
+
+    async def _progress(self, number: int) -> None:
+        """Wait until something is known of this number, or until asking failed."""
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(number, set()).add(future)
+        if self._poller is None:
+            self._changed = time.monotonic()
+            self._poller = asyncio.create_task(self._poll(), name=f"poll {self.request_id}")
+        try:
+            await future
+        finally:
+            waiting = self._waiting[number]
+            waiting.remove(future)
+            if not waiting:
+                del self._waiting[number]
+            if not self._waiting:
+                await self._stop_polling()
+
+    async def _stop_polling(self) -> None:
+        poller, self._poller = self._poller, None
+        if poller is not None:
+            poller.cancel()
+            await asyncio.wait([poller])
+
+    async def _poll(self) -> None:
+        try:
+            async with self._rest.connected():
+                while True:
+                    await asyncio.sleep(self._until_next_look())
+                    await self._look()
+                    self._wake()
+                    self._check_timeout()
+        except Exception as error:  # noqa: BLE001  (whoever waits gets it, whatever it is)
+            self._poller = None
+            self._wake(error)
+
+    def _until_next_look(self) -> float:
+        if self._looked is None:
+            return 0.0
+        least = seconds("poll-interval") or 0.0
+        most = max(least, seconds("poll-interval-max") or 0.0)
+        idle = self._looked - self._changed
+        pause = min(max(_PATIENCE * idle, least), most)
+        return max(self._looked + pause - time.monotonic(), 0.0)
+
+    def _check_timeout(self) -> None:
+        timeout = seconds("timeout")
+        idle = time.monotonic() - self._changed
+        if timeout is not None and idle >= timeout:
+            raise WaitTimeoutError(
+                f"Request {self.request_id}: nothing has happened for {idle:.0f} s (setting "
+                f"servicex-layer.timeout). {self.status}."
+            )
+
+    async def _look(self) -> None:
+        before = self._known()
+        status = self.status
+        if status is None or not status.over:
+            status = await self._rest.status(self.request_id)
+        await self._ask_rows(status)
+        self.status = status
+        self._looked = time.monotonic()
+        if self._known() != before:
+            self._changed = self._looked
+
+    async def _ask_rows(self, status: TransformStatus) -> None:
+        # Rows are committed before they are counted, and the counters were asked for first: so
+        # every counted row is visible by now, and fewer rows than the counters say means that
+        # some became visible behind the reach of the overlap.
+        counted = status.completed + status.failed
+        least = seconds("overlap") or 0.0
+        overlap = max(self._overlap, least)
+        if not status.over:
+            await self._ask(self._reach(overlap), self._settled_until())
+        elif self._ledger.rows != counted:
+            await self._ask(self._reach(overlap), None)
+            if self._ledger.rows != counted:
+                await self._ask(None, None)
+        else:
+            self._ledger.show((), None)
+        missing = self._ledger.rows < counted
+        self._overlap = min(max(2 * overlap, 1.0), _DAY) if missing else overlap / 2
+
+    async def _ask(self, later_than: datetime | None, until: datetime | None) -> None:
+        self._ledger.show(await self._rest.results(self.request_id, later_than), until)
+
+    def _reach(self, overlap: float) -> datetime | None:
+        newest = self._ledger.newest
+        return None if newest is None else newest - timedelta(seconds=overlap)
+
+    def _settled_until(self) -> datetime:
+        return self._rest.server_time() - timedelta(seconds=seconds("settle") or 0.0)
+
+    def _known(self) -> tuple[TransformStatus | None, int]:
+        return self.status, self._ledger.rows
+
+    def _wake(self, error: Exception | None = None) -> None:
+        for number, futures in self._waiting.items():
+            if error is None and not self._is_decided(number):
+                continue
+            for future in futures:
+                if future.done():
+                    continue
+                if error is None:
+                    future.set_result(None)
+                else:
+                    future.set_exception(error)
+
+
+def ended_badly(status: TransformStatus) -> RequestError:
+    """Make the error that says how a request ended that did not end as ``Complete``."""
+    kinds: dict[str, type[RequestError]] = {
+        "Fatal": TransformFatalError,
+        "Canceled": TransformCanceledError,
+        "Bad Dataset": BadDatasetError,
+    }
+    said = f" The server says: {status.failure_info.rstrip('.')}." if status.failure_info else ""
+    logs = f" Logs: {status.log_url}" if status.log_url else ""
+    return kinds.get(status.status, RequestError)(
+        f"Request {status.request_id} ended as {status}.{said}{logs}"
+    )

@@ -1,0 +1,161 @@
+"""Settings, and the backends of the user's ``servicex.yaml``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dask.config
+import yaml
+from dask.utils import parse_timedelta
+
+from servicex_layer.errors import ConfigError, UnknownBackendError
+from servicex_layer.model import Backend
+
+__all__ = ["find_backend", "seconds"]
+
+_FILE_NAMES = (".servicex", "servicex.yaml")
+
+with (Path(__file__).parent / "servicex-layer.yaml").open() as _file:
+    dask.config.update_defaults(yaml.safe_load(_file))
+
+
+def seconds(setting: str) -> float | None:
+    """Read a setting that is a time.
+
+    Parameters
+    ----------
+    setting : str
+        Its name below ``servicex-layer``, such as ``"poll-interval"``.
+
+    Returns
+    -------
+    float or None
+        Its value in seconds; ``None`` where the setting is null.
+
+    Raises
+    ------
+    ConfigError
+        Where the value is no time.
+
+    Examples
+    --------
+    >>> with dask.config.set({"servicex-layer.poll-interval": "250ms"}):
+    ...     seconds("poll-interval")
+    0.25
+    """
+    value = dask.config.get(f"servicex-layer.{setting}")
+    if value is None:
+        return None
+    try:
+        parsed = float(parse_timedelta(value, default="seconds"))
+    except (KeyError, TypeError, ValueError) as error:
+        parsed = -1.0
+        cause: Exception | None = error
+    else:
+        cause = None
+    if not parsed >= 0:
+        raise ConfigError(
+            f"The setting servicex-layer.{setting} is {value!r}, which is no time. "
+            "Give a number of seconds or a text such as '500ms'."
+        ) from cause
+    return parsed
+
+
+def find_backend(name: str | None = None, config_path: str | Path | None = None) -> Backend:
+    """Find a backend in the user's ``servicex.yaml``.
+
+    The file is looked for as the official client does: ``.servicex`` or ``servicex.yaml`` in
+    the working directory, upwards to the root, then in the home directory; the first one found
+    is used.
+
+    Parameters
+    ----------
+    name : str, optional
+        The backend's name; by default the file's ``default_endpoint``, or else its first one.
+    config_path : str or pathlib.Path, optional
+        The file itself; by default the setting ``config-path``, or else it is looked for.
+
+    Returns
+    -------
+    Backend
+        Name, URL and refresh token.
+
+    Raises
+    ------
+    ConfigError
+        Where there is no such file, or it is broken.
+    UnknownBackendError
+        Where the file has no backend of this name.
+    """
+    path = _find_file(config_path or dask.config.get("servicex-layer.config-path"))
+    config = _read_file(path)
+    backends = {backend.name: backend for backend in _backends(path, config)}
+    wanted = name or config.get("default_endpoint") or config.get("default-endpoint")
+    if wanted is None:
+        return next(iter(backends.values()))
+    try:
+        return backends[wanted]
+    except KeyError:
+        whose = "The backend" if name else "The default_endpoint"
+        raise UnknownBackendError(
+            f"{whose} {wanted!r} is not in {path}, which has {', '.join(backends)}. "
+            "Choose one of these or add it to the file's api_endpoints."
+        ) from None
+
+
+def _find_file(given: str | Path | None) -> Path:
+    if given is not None:
+        path = Path(given).expanduser()
+        if not path.is_file():
+            raise ConfigError(f"There is no ServiceX configuration at {path}.")
+        return path
+    candidates = list(_candidates())
+    for path in candidates:
+        if path.is_file():
+            return path
+    here, home = Path.cwd(), Path.home()
+    raise ConfigError(
+        f"No ServiceX configuration found: neither .servicex nor servicex.yaml is in {here}, in "
+        f"the directories above it, or in {home}. Get one from your ServiceX backend's web page, "
+        "or name it in the setting servicex-layer.config-path."
+    )
+
+
+def _candidates() -> Iterator[Path]:
+    here = Path.cwd()
+    for directory in (here, *here.parents, Path.home()):
+        for name in _FILE_NAMES:
+            yield directory / name
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        config = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The ServiceX configuration {path} cannot be read: {error}.") from error
+    except yaml.YAMLError as error:
+        # The parser's own message quotes the line, which may hold a token.
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1})" if mark is not None else ""
+        raise ConfigError(f"The ServiceX configuration {path} is not valid YAML{where}.") from None
+    if not isinstance(config, dict) or not config.get("api_endpoints"):
+        raise ConfigError(
+            f"The ServiceX configuration {path} has no api_endpoints: a list of backends, each "
+            "with name, endpoint and, where it has authentication, token."
+        )
+    return config
+
+
+def _backends(path: Path, config: dict[str, Any]) -> Iterator[Backend]:
+    endpoints = config["api_endpoints"]
+    for entry in endpoints if isinstance(endpoints, list) else [endpoints]:
+        missing = {"name", "endpoint"} - set(entry if isinstance(entry, dict) else ())
+        if missing:
+            raise ConfigError(
+                f"An entry of api_endpoints in {path} has no {' and no '.join(sorted(missing))}."
+            )
+        yield Backend(
+            str(entry["name"]), str(entry["endpoint"]).rstrip("/"), entry.get("token") or None
+        )

@@ -1,0 +1,376 @@
+"""One feed for all who compute: in a process, or on the scheduler of a Dask cluster.
+
+The scheduler's half, `FeedsPlugin`, holds the feeds and the credentials. Each worker process has
+the other half, `SubscriberPlugin`: it asks for files by number over the worker's own stream to
+the scheduler, and is told over it. So no worker talks to the backend, and no connection is
+added.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import functools
+import itertools
+import multiprocessing
+import pickle
+import threading
+from collections.abc import Coroutine
+from typing import Any, Protocol, TypeVar
+
+import distributed
+from distributed import Client, Scheduler, SchedulerPlugin, Worker, WorkerPlugin
+
+from servicex_layer.background import Background
+from servicex_layer.completion import CompletionFeed
+from servicex_layer.config import find_backend
+from servicex_layer.errors import ConfigError, InvalidArgumentError, ServiceXLayerError
+from servicex_layer.model import Backend, Location, ResultFile
+from servicex_layer.parking import loop_of
+from servicex_layer.rest import RestClient
+
+__all__ = [
+    "Feed",
+    "active_client",
+    "background",
+    "feed",
+    "process_feed",
+    "register",
+    "this_worker",
+]
+
+T = TypeVar("T")
+
+_NAME = "servicex-layer"
+
+
+class Feed(Protocol):
+    """What a task sees of the feed of a request, wherever that is held."""
+
+    async def file(
+        self, number: int, npartitions: int, on_failed: str = "skip"
+    ) -> ResultFile | None:
+        """Wait for the file with this number; see `CompletionFeed.file`."""
+        ...
+
+    async def locate(self, name: str, rejected: str | None = None) -> Location:
+        """Tell where the file of this name is; see `CompletionFeed.locate`."""
+        ...
+
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """Start a call of one of the above, from any thread."""
+        ...
+
+
+def feed(request_id: str, backend: str | None) -> Feed:
+    """Find the feed of a request for a task that runs here.
+
+    On a worker of a cluster with a coordinator that is the cluster's; in a process that computes
+    alone it is the process's; where processes can share none, the files are numbered by the
+    ``settle`` rule.
+
+    Parameters
+    ----------
+    request_id : str
+        The request.
+    backend : str or None
+        The backend's name in ``servicex.yaml``; ``None`` for the default.
+    """
+    worker = this_worker()
+    if worker is not None:
+        subscriber = worker.plugins.get(_NAME)
+        if isinstance(subscriber, SubscriberPlugin):
+            return _ClusterFeed(subscriber, request_id, backend)
+    alone = worker is None and multiprocessing.parent_process() is None
+    return process_feed(request_id, find_backend(backend), settled=not alone)
+
+
+def this_worker() -> Worker | None:
+    """Tell on which Dask worker the calling task runs, if on one."""
+    try:
+        return distributed.get_worker()
+    except ValueError:
+        return None
+
+
+def active_client() -> Client | None:
+    """Tell which Dask client is the active one, if there is one."""
+    try:
+        client: Client = distributed.default_client()  # type: ignore[no-untyped-call]
+    except ValueError:
+        return None
+    return client
+
+
+def register(client: Client | None = None, backend: str | None = None) -> Any:
+    """Give a Dask cluster what it needs to follow requests of a ServiceX backend.
+
+    The scheduler gets a plugin that holds one feed per request, and the backend's endpoint and
+    token: over Dask's own connection, kept in memory. Its workers, also those that join later,
+    ask the scheduler. Neither needs a ``servicex.yaml``; all need this package. `from_servicex`
+    calls this by itself. Calling it again renews the token and changes nothing else.
+
+    Parameters
+    ----------
+    client : distributed.Client, optional
+        The cluster's client; by default the active one.
+    backend : str, optional
+        The backend's name in ``servicex.yaml``; by default its default.
+
+    Returns
+    -------
+    None
+        With an asynchronous client something to await.
+
+    Raises
+    ------
+    InvalidArgumentError
+        Where there is no client.
+    ConfigError
+        Where ``servicex.yaml`` or the backend in it is not found.
+    """
+    found = client or active_client()
+    if found is None:
+        raise InvalidArgumentError(
+            "There is no Dask client to register with. Make one first, as in "
+            "Client(LocalCluster()), or hand it over: register(client)."
+        )
+    chosen = find_backend(backend)
+    sync: Any = found.sync
+    return sync(_register, found, chosen, is_default=backend is None)
+
+
+async def _register(client: Client, backend: Backend, *, is_default: bool) -> None:
+    await client.register_plugin(FeedsPlugin(), name=_NAME)
+    scheduler: Any = client.scheduler
+    for name in (backend.name, None) if is_default else (backend.name,):
+        await scheduler.servicex_backend(
+            alias=name, name=backend.name, url=backend.url, token=backend.token
+        )
+
+
+class FeedsPlugin(SchedulerPlugin):
+    """The scheduler's half: the feeds of all requests, and who waits for which file."""
+
+    name = _NAME
+    idempotent = True
+    _scheduler: Scheduler
+    _rests: dict[str | None, RestClient]
+    _feeds: dict[tuple[str | None, str], CompletionFeed]
+    _waits: dict[tuple[str, int], asyncio.Task[None]]
+
+    def __init__(self) -> None:
+        self._rests = {}
+        self._feeds = {}
+        self._waits = {}
+
+    async def start(self, scheduler: Scheduler) -> None:
+        """See `distributed.SchedulerPlugin.start`."""
+        self._scheduler = scheduler
+        scheduler.handlers["servicex_backend"] = self.servicex_backend
+        scheduler.handlers["servicex_locate"] = self.servicex_locate
+        scheduler.stream_handlers["servicex_want"] = self.servicex_want
+        scheduler.stream_handlers["servicex_unwant"] = self.servicex_unwant
+        await scheduler.register_worker_plugin(
+            comm=None, plugin=pickle.dumps(SubscriberPlugin()), name=_NAME, idempotent=True
+        )
+
+    def remove_worker(self, scheduler: Scheduler, worker: str, **_: Any) -> None:
+        """See `distributed.SchedulerPlugin.remove_worker`."""
+        del scheduler
+        for address, wait in list(self._waits):
+            if address == worker:
+                self.servicex_unwant(worker, wait)
+
+    async def close(self) -> None:
+        """See `distributed.SchedulerPlugin.close`."""
+        waits = list(self._waits.values())
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+
+    def servicex_backend(self, alias: str | None, name: str, url: str, token: str | None) -> None:
+        """Take the credentials of a backend, from a client."""
+        backend = Backend(name, url, token)
+        known = self._rests.get(alias)
+        if known is None or known.backend != backend:
+            self._rests[alias] = RestClient(backend)
+
+    def servicex_want(
+        self,
+        worker: str,
+        wait: int,
+        request_id: str,
+        backend: str | None,
+        number: int,
+        npartitions: int,
+        on_failed: str,
+    ) -> None:
+        """Begin to wait for a file, for a worker."""
+        self._waits[worker, wait] = asyncio.create_task(
+            self._tell(worker, wait, request_id, backend, number, npartitions, on_failed)
+        )
+
+    def servicex_unwant(self, worker: str, wait: int) -> None:
+        """End a wait that a worker has lost interest in."""
+        task = self._waits.pop((worker, wait), None)
+        if task is not None:
+            task.cancel()
+
+    async def servicex_locate(
+        self, request_id: str, backend: str | None, name: str, rejected: str | None
+    ) -> bytes:
+        """Tell a worker where a file is that it has been told of."""
+        try:
+            location = await self._feed(request_id, backend).locate(name, rejected)
+        except ServiceXLayerError as error:
+            return pickle.dumps(error)
+        return pickle.dumps(location)
+
+    async def _tell(
+        self,
+        worker: str,
+        wait: int,
+        request_id: str,
+        backend: str | None,
+        number: int,
+        npartitions: int,
+        on_failed: str,
+    ) -> None:
+        answer: ResultFile | Exception | None
+        try:
+            answer = await self._feed(request_id, backend).file(number, npartitions, on_failed)
+        except Exception as error:  # noqa: BLE001  (the task on the worker raises it)
+            answer = error
+        self._waits.pop((worker, wait), None)
+        self._scheduler.worker_send(
+            worker, {"op": "servicex_answer", "wait": wait, "answer": pickle.dumps(answer)}
+        )
+
+    def _feed(self, request_id: str, backend: str | None) -> CompletionFeed:
+        try:
+            return self._feeds[backend, request_id]
+        except KeyError:
+            pass
+        try:
+            rest = self._rests[backend]
+        except KeyError:
+            named = "The default ServiceX backend" if backend is None else f"Backend {backend!r}"
+            raise ConfigError(
+                f"{named} is not known on this Dask cluster. Make it known with "
+                f"servicex_layer.register(client, {backend!r})."
+            ) from None
+        made = self._feeds[backend, request_id] = CompletionFeed(rest, request_id)
+        return made
+
+
+class SubscriberPlugin(WorkerPlugin):
+    """The worker's half: asks the scheduler's half for files, by number."""
+
+    name = _NAME
+    worker: Worker
+    _answers: dict[int, asyncio.Future[bytes]]
+    _numbers: itertools.count[int]
+
+    def setup(self, worker: Worker) -> None:
+        """See `distributed.WorkerPlugin.setup`."""
+        self.worker = worker
+        self._answers = {}
+        self._numbers = itertools.count()
+        worker.stream_handlers["servicex_answer"] = self.servicex_answer
+
+    def teardown(self, worker: Worker) -> None:
+        """See `distributed.WorkerPlugin.teardown`."""
+        del worker
+        for answer in self._answers.values():
+            answer.cancel()
+
+    def servicex_answer(self, wait: int, answer: bytes) -> None:
+        """Take what the scheduler tells."""
+        future = self._answers.get(wait)
+        if future is not None and not future.done():
+            future.set_result(answer)
+
+    async def ask(self, **question: Any) -> bytes:
+        """Ask the scheduler for a file and wait for the answer."""
+        wait = next(self._numbers)
+        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._answers[wait] = future
+        self._send({"op": "servicex_want", "wait": wait, **question})
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self._send({"op": "servicex_unwant", "wait": wait})
+            raise
+        finally:
+            del self._answers[wait]
+
+    def _send(self, message: dict[str, Any]) -> None:
+        stream: Any = self.worker.batched_stream
+        if not stream.closed():
+            stream.send(message)
+
+
+class _ClusterFeed:
+    """The feed that the cluster's scheduler holds, as seen from a worker."""
+
+    def __init__(self, subscriber: SubscriberPlugin, request_id: str, backend: str | None) -> None:
+        self._subscriber = subscriber
+        self._which = {"request_id": request_id, "backend": backend}
+
+    async def file(
+        self, number: int, npartitions: int, on_failed: str = "skip"
+    ) -> ResultFile | None:
+        """See `Feed.file`."""
+        answer = await self._subscriber.ask(
+            **self._which, number=number, npartitions=npartitions, on_failed=on_failed
+        )
+        file: ResultFile | None = _opened(answer)
+        return file
+
+    async def locate(self, name: str, rejected: str | None = None) -> Location:
+        """See `Feed.locate`."""
+        scheduler: Any = self._subscriber.worker.scheduler
+        answer = await scheduler.servicex_locate(**self._which, name=name, rejected=rejected)
+        location: Location = _opened(answer)
+        return location
+
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """See `Feed.submit`."""
+        return asyncio.run_coroutine_threadsafe(coroutine, loop_of(self._subscriber.worker))
+
+
+def _opened(answer: bytes) -> Any:
+    # Pickled by hand: what Dask would leave as it is between threads of one process, it
+    # serializes between processes.
+    content = pickle.loads(answer)  # noqa: S301  (from this cluster's own scheduler)
+    if isinstance(content, Exception):
+        raise content
+    return content
+
+
+class _ProcessFeed(CompletionFeed):
+    """The feed of a process that shares none with others."""
+
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """See `Feed.submit`."""
+        return background().submit(coroutine)
+
+
+@functools.cache
+def background() -> Background:
+    """Give the process's event loop."""
+    return Background()
+
+
+_process_feeds: dict[tuple[str, Backend, bool], _ProcessFeed] = {}
+_process_feeds_lock = threading.Lock()
+
+
+def process_feed(request_id: str, backend: Backend, *, settled: bool = False) -> _ProcessFeed:
+    """Give the one feed that this process has for a request."""
+    which = request_id, backend, settled
+    with _process_feeds_lock:
+        if which not in _process_feeds:
+            _process_feeds[which] = _ProcessFeed(RestClient(backend), request_id, settled=settled)
+        return _process_feeds[which]

@@ -1,0 +1,138 @@
+"""The awkward form of a result: from what a user says, from a file, and checked against one."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import awkward as ak
+import numpy as np
+from awkward.forms import Form, RecordForm
+from awkward.types import ArrayType, ListType, RegularType
+
+from servicex_layer.errors import FormError, SchemaMismatchError
+
+__all__ = ["as_form", "conform", "datashape_of"]
+
+
+def as_form(form: Form | str) -> RecordForm:
+    """Make the form of a result of what a user gives for it.
+
+    Parameters
+    ----------
+    form : awkward.forms.Form or str
+        A record form, or a datashape such as ``"{JetPt: var * float64, met: float32}"``: what
+        one event looks like.
+
+    Raises
+    ------
+    FormError
+        Where it is neither, or not of records.
+
+    Examples
+    --------
+    >>> print(as_form("{JetPt: var * float64}").type)
+    {JetPt: var * float64}
+    """
+    if isinstance(form, str):
+        try:
+            parsed = ak.types.from_datashape(form, highlevel=False)
+        except Exception as error:
+            raise FormError(
+                f"form={form!r} is no datashape: {error}. Write it like "
+                "'{JetPt: var * float64, met: float32}'."
+            ) from error
+        # "50000 * {...}", as the printed type of an array begins, has a length around the record.
+        lengthy = isinstance(parsed, (ArrayType, ListType, RegularType))
+        made = ak.forms.from_type(parsed.content if lengthy else parsed)
+    else:
+        made = form
+    if not isinstance(made, Form):
+        raise FormError(
+            f"form={form!r} is neither an awkward form nor a datashape, but a "
+            f"{type(form).__name__}."
+        )
+    if not isinstance(made, RecordForm) or made.is_tuple:
+        raise FormError(
+            f"The form {datashape_of(made)} is not one of records with named fields; a result file "
+            "has named columns. Write it like '{JetPt: var * float64}'."
+        )
+    return made
+
+
+def datashape_of(form: Form) -> str:
+    """Write a form as a datashape, without the parameters that do not change its meaning."""
+    return str(_plain(form).type)
+
+
+def conform(array: ak.contents.Content, form: Form, column: str, where: str) -> ak.contents.Content:
+    """Check a column that was read against its form, and cast it where that loses nothing.
+
+    Parameters
+    ----------
+    array : awkward.contents.Content
+        The column as read.
+    form : awkward.forms.Form
+        What it should be.
+    column : str
+        Its name, for the error.
+    where : str
+        The file, for the error.
+
+    Raises
+    ------
+    SchemaMismatchError
+        Where it is something else.
+    """
+    found = array.form
+    if found.is_equal_to(form):
+        return array
+    wanted_type, found_type = _plain(form).type, _plain(found).type
+    if found_type == wanted_type:
+        return array
+    if not _widens(_plain(found), _plain(form)):
+        raise SchemaMismatchError(
+            f"The column {column!r} of {where} is {found_type}, but the form says {wanted_type}. "
+            f"Give the form as the file has it: '{{{column}: {found_type}, ...}}'."
+        )
+    return cast(ak.contents.Content, ak.enforce_type(array, wanted_type, highlevel=False))
+
+
+# Parameters that make another type of the same buffers; the others are for people.
+_KINDS = frozenset({"string", "bytestring", "char", "byte", "categorical"})
+
+
+def _plain(form: Form) -> Form:
+    """Drop all parameters of a form but those that say string."""
+
+    def strip(value: Any) -> Any:
+        if isinstance(value, list):
+            return [strip(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        stripped = {key: strip(item) for key, item in value.items() if key != "parameters"}
+        kind = (value.get("parameters") or {}).get("__array__")
+        if kind in _KINDS:
+            stripped["parameters"] = {"__array__": kind}
+        return stripped
+
+    return ak.forms.from_dict(strip(form.to_dict(verbose=False)))
+
+
+def _widens(found: Form, wanted: Form) -> bool:
+    """Whether every value of one form is, unchanged, one of the other."""
+    if wanted.is_option:
+        return _widens(found.content if found.is_option else found, wanted.content)
+    if found.is_indexed and not found.is_option:
+        return _widens(found.content, wanted)
+    if found.is_numpy and wanted.is_numpy:
+        return found.inner_shape == wanted.inner_shape and np.can_cast(
+            found.primitive, wanted.primitive, "safe"
+        )
+    if found.parameter("__array__") != wanted.parameter("__array__"):
+        return False
+    if found.is_list and wanted.is_list:
+        same = not wanted.is_regular or (found.is_regular and found.size == wanted.size)
+        return same and _widens(found.content, wanted.content)
+    if found.is_record and wanted.is_record:
+        return found.fields == wanted.fields and all(map(_widens, found.contents, wanted.contents))
+    return False

@@ -1,0 +1,290 @@
+"""The two layers of a graph over a ServiceX request: which file, and what is in it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+import awkward as ak
+import dask
+from awkward.forms import Form
+from dask._task_spec import Task, TaskRef
+from dask.blockwise import Blockwise, BlockwiseDepDict, blockwise_token
+from dask.highlevelgraph import Layer, MaterializedLayer
+from dask.typing import Key
+from dask_awkward.layers import AwkwardInputLayer
+from dask_awkward.utils import LazyInputsDict
+
+from servicex_layer.errors import InvalidArgumentError
+from servicex_layer.forms import as_form
+from servicex_layer.tasks import AwaitFile, ReadFile
+
+__all__ = ["SXFileLayer", "UprootLoadLayer"]
+
+
+class SXFileLayer(Layer):
+    """Waits for the files of a request: task N gives the N-th file to be finished.
+
+    It holds the request's id and the number of partitions, nothing live and nothing secret, and
+    makes its tasks when they are asked for.
+
+    Parameters
+    ----------
+    request_id : str
+        The request.
+    npartitions : int
+        The number of files of the request; with more, the last partitions are empty.
+    backend : str, optional
+        The backend's name in ``servicex.yaml``; by default its default.
+    on_failed : {"skip", "raise"}
+        Whether failed files leave empty partitions at the end, or are an error.
+
+    Raises
+    ------
+    InvalidArgumentError
+        Where an argument has an impossible value.
+
+    See Also
+    --------
+    UprootLoadLayer : reads the files.
+    servicex_layer.from_servicex : makes an array with both.
+
+    Examples
+    --------
+    >>> files = SXFileLayer("5f1c0d3e", 3)
+    >>> len(files)
+    3
+    >>> files.name == SXFileLayer("5f1c0d3e", 3).name
+    True
+    """
+
+    request_id: str
+    npartitions: int
+    backend: str | None
+    on_failed: str
+    name: str
+    # In order; of constant size where all are there, and quick to look up in any case.
+    _numbers: range | dict[int, None]
+
+    def __init__(
+        self,
+        request_id: str,
+        npartitions: int,
+        *,
+        backend: str | None = None,
+        on_failed: str = "skip",
+    ) -> None:
+        _check(request_id, npartitions, on_failed)
+        super().__init__()
+        self.request_id = request_id
+        self.npartitions = npartitions
+        self.backend = backend
+        self.on_failed = on_failed
+        token = dask.base.tokenize(request_id, npartitions, backend, on_failed)
+        self.name = f"servicex-file-{token}"
+        self._numbers = range(npartitions)
+
+    def __repr__(self) -> str:
+        return f"SXFileLayer<{self.request_id} {len(self)} of {self.npartitions} files>"
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __iter__(self) -> Iterator[Key]:
+        return ((self.name, number) for number in self._numbers)
+
+    def __getitem__(self, key: Key) -> Task:
+        if key not in self:
+            raise KeyError(key)
+        return Task(key, self.await_file(), _number(key))
+
+    def __contains__(self, key: object) -> bool:
+        return (
+            isinstance(key, tuple)
+            and len(key) == 2
+            and key[0] == self.name
+            and key[1] in self._numbers
+        )
+
+    def items(self) -> Any:
+        """Give keys with their tasks."""
+        await_file = self.await_file()
+        return {key: Task(key, await_file, _number(key)) for key in self}.items()
+
+    def is_materialized(self) -> bool:
+        """See `dask.highlevelgraph.Layer.is_materialized`."""
+        return False
+
+    def get_output_keys(self) -> set[Key]:
+        """See `dask.highlevelgraph.Layer.get_output_keys`."""
+        return set(self)
+
+    def get_dependencies(self, key: Key, all_hlg_keys: Any) -> set[Key]:
+        """See `dask.highlevelgraph.Layer.get_dependencies`."""
+        del key, all_hlg_keys
+        return set()
+
+    def cull(self, keys: set[Key], all_hlg_keys: Any) -> tuple[SXFileLayer, Mapping[Key, set[Key]]]:
+        """See `dask.highlevelgraph.Layer.cull`."""
+        del all_hlg_keys
+        numbers = sorted(_number(key) for key in keys if key in self)
+        culled = self
+        if len(numbers) != len(self):
+            culled = copy.copy(self)
+            culled._numbers = _compact(numbers)
+        return culled, {(self.name, number): set() for number in numbers}
+
+    def mock(self) -> MaterializedLayer:
+        """Give a stand-in that waits for nothing; dask-awkward traces columns with it."""
+        return MaterializedLayer({(self.name, 0): None})
+
+    def await_file(self) -> AwaitFile:
+        """Give what the tasks call with their number."""
+        return AwaitFile(self.name, self.request_id, self.backend, self.npartitions, self.on_failed)
+
+
+class UprootLoadLayer(AwkwardInputLayer):
+    """Reads the files that an `SXFileLayer` waits for: one partition each.
+
+    An input layer of dask-awkward that has a dependency: its optimization tells the layer which
+    columns a computation needs, and only these are read.
+
+    Parameters
+    ----------
+    files : SXFileLayer
+        The layer that it depends on.
+    form : awkward.forms.Form or str
+        What an event looks like: a record form, or a datashape such as
+        ``"{JetPt: var * float64}"``.
+    tree : str, optional
+        The tree's name; by default the only tree of each file.
+    behavior : mapping, optional
+        The array's behavior, as in `awkward.Array`.
+    fuse : bool
+        Whether the tasks of this layer wait by themselves, so that the graph needs no `files`
+        layer. Quicker where the request is over; where it is not, a wait keeps its thread.
+
+    Raises
+    ------
+    FormError
+        Where no form can be made of `form`.
+
+    See Also
+    --------
+    servicex_layer.from_servicex : makes an array with both.
+
+    Examples
+    --------
+    >>> files = SXFileLayer("5f1c0d3e", 3)
+    >>> load = UprootLoadLayer(files, form="{JetPt: var * float64}", tree="treeme")
+    >>> load.npartitions
+    3
+    >>> graph = HighLevelGraph(
+    ...     {files.name: files, load.name: load}, {files.name: set(), load.name: {files.name}}
+    ... )
+    >>> import dask_awkward as dak
+    >>> array = dak.lib.core.new_array_object(
+    ...     graph, load.name, meta=load.meta, npartitions=load.npartitions
+    ... )
+    >>> array.fields
+    ['JetPt']
+    """
+
+    npartitions: int
+    fuse: bool
+    io_func: Any
+
+    def __init__(
+        self,
+        files: SXFileLayer,
+        *,
+        form: Form | str,
+        tree: str | None = None,
+        behavior: Mapping[Any, Any] | None = None,
+        fuse: bool = False,
+    ) -> None:
+        record = as_form(form)
+        reader = ReadFile(
+            files.request_id,
+            files.backend,
+            record,
+            tree,
+            behavior=behavior,
+            await_file=files.await_file() if fuse else None,
+        )
+        token = dask.base.tokenize(files.name, record.to_json(), tree, behavior, fuse)
+        self._set_up(f"servicex-load-{token}", files, reader, fuse=fuse)
+
+    def _set_up(self, name: str, files: SXFileLayer, reader: ReadFile, *, fuse: bool) -> None:
+        self.name = name
+        self.io_func = reader
+        self.npartitions = files.npartitions
+        self.fuse = fuse
+        self._files = files
+        # What dask-awkward asks of an input layer.
+        self.inputs = range(files.npartitions)
+        self.label = "servicex-load"
+        self.produces_tasks = False
+        self.creation_info = None
+        self._is_projectable = None
+        source: Any = files.name
+        first: Any = blockwise_token(0)  # type: ignore[no-untyped-call]
+        if fuse:
+            numbers: Any = LazyInputsDict(self.inputs)
+            source = BlockwiseDepDict(numbers, numblocks=(files.npartitions,))
+        Blockwise.__init__(
+            self,
+            output=name,
+            output_indices="i",
+            task=Task(name, reader, TaskRef(first)),
+            indices=[(source, "i")],
+            numblocks={} if fuse else {files.name: (files.npartitions,)},
+        )
+
+    def __repr__(self) -> str:
+        return f"UprootLoadLayer<{self._files.request_id} {len(self)} partitions>"
+
+    @property
+    def meta(self) -> ak.Array:
+        """The array without its data: what `new_array_object` wants to know."""
+        return self.io_func.mock()
+
+    def project(self, report: Any, state: Any) -> UprootLoadLayer:
+        """Read only what a computation touches; see `AwkwardInputLayer.project`."""
+        return self._reading(self.io_func.project(report=report, state=state))
+
+    def project_manually(self, columns: frozenset[str]) -> UprootLoadLayer:
+        """Read only these columns; see `AwkwardInputLayer.project_manually`."""
+        return self._reading(self.io_func.project_manually(columns))
+
+    def _reading(self, reader: ReadFile) -> UprootLoadLayer:
+        layer = copy.copy(self)
+        layer._set_up(self.name, self._files, reader, fuse=self.fuse)
+        layer.output_blocks = self.output_blocks
+        return layer
+
+
+def _number(key: Key) -> int:
+    _, number = cast("tuple[str, int]", key)
+    return number
+
+
+def _compact(numbers: list[int]) -> range | dict[int, None]:
+    if numbers and numbers[-1] - numbers[0] == len(numbers) - 1:
+        return range(numbers[0], numbers[-1] + 1)
+    return dict.fromkeys(numbers)
+
+
+def _check(request_id: object, npartitions: object, on_failed: object) -> None:
+    if not isinstance(request_id, str) or not request_id:
+        raise InvalidArgumentError(
+            f"request_id={request_id!r} is no request's id; ServiceX gives a text like "
+            "'b5901cca-9858-42e7-a093-0929cf391f0e'."
+        )
+    if not isinstance(npartitions, int) or isinstance(npartitions, bool) or npartitions < 0:
+        raise InvalidArgumentError(
+            f"npartitions={npartitions!r} is no number of files; give an integer of at least 0."
+        )
+    if on_failed not in ("skip", "raise"):
+        raise InvalidArgumentError(f"on_failed={on_failed!r} is neither 'skip' nor 'raise'.")

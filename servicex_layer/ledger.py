@@ -1,0 +1,129 @@
+"""The numbering of finished files: append-only, each file once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from servicex_layer.errors import CompletionOrderError
+from servicex_layer.model import ResultFile, Row
+
+__all__ = ["Ledger"]
+
+
+class Ledger:
+    """The list of the finished files of one request, in the order in which they get a number.
+
+    A number once given out never changes. Rows are known by their ``id``, so that any row may
+    be shown any number of times.
+
+    Parameters
+    ----------
+    request_id : str
+        The request, named in errors.
+    settled : bool
+        Whether other processes number the same files for themselves. If not, whatever is shown
+        together is numbered at once, by ``(created_at, id)``. If so, a file waits until it is
+        older than every row that may still appear, and one that comes too late is an error.
+
+    See Also
+    --------
+    servicex_layer.completion.CompletionFeed : keeps a ledger up to date.
+
+    Examples
+    --------
+    >>> from datetime import UTC
+    >>> def row(id, second):
+    ...     time = datetime(2026, 11, 22, 20, 0, second, tzinfo=UTC)
+    ...     return Row(ResultFile(id, time, f"{id}.root", f"{id}.root", 1, 1), success=True)
+    >>> ledger = Ledger("a-request")
+    >>> ledger.show([row(8, 30), row(7, 30)])
+    >>> ledger.show([row(9, 10), row(7, 30)])
+    >>> [file.id for file in ledger.files]
+    [7, 8, 9]
+    """
+
+    files: list[ResultFile]
+    failed: int
+    newest: datetime | None
+    _seen: set[int]
+    _names: set[str]
+    _places: dict[str, int]
+    _pending: list[ResultFile]
+
+    def __init__(self, request_id: str, *, settled: bool = False) -> None:
+        self.request_id = request_id
+        self.settled = settled
+        self.files = []
+        self.failed = 0
+        self.newest = None
+        self._seen = set()
+        self._names = set()
+        self._places = {}
+        self._pending = []
+
+    @property
+    def rows(self) -> int:
+        """Number of different rows seen, of finished and of failed files."""
+        return len(self._seen)
+
+    def show(self, rows: Iterable[Row], until: datetime | None = None) -> None:
+        """Take rows as they were seen together, and number those that can be.
+
+        Parameters
+        ----------
+        rows : iterable of Row
+            In any order, known ones among them.
+        until : datetime.datetime, optional
+            Where the ledger is `settled`: the time before which no row can appear any more;
+            ``None`` where no row can appear any more at all.
+
+        Raises
+        ------
+        CompletionOrderError
+            Where a new file belongs before one that has its number already.
+        """
+        for row in rows:
+            if row.file.id in self._seen:
+                continue
+            self._seen.add(row.file.id)
+            if self.newest is None or row.file.created_at > self.newest:
+                self.newest = row.file.created_at
+            if not row.success:
+                self.failed += 1
+            elif row.file.name not in self._names:
+                # A file that was transformed twice, as after a lost transformer, has two rows
+                # and one object: its events count once.
+                self._names.add(row.file.name)
+                self._pending.append(row.file)
+        self._number(until)
+
+    def after(self, name: str, count: int) -> list[str]:
+        """List the names of `count` files from that of this name on, in order."""
+        place = self._places[name]
+        return [file.name for file in self.files[place : place + count]]
+
+    def _number(self, until: datetime | None) -> None:
+        self._pending.sort(key=lambda file: file.order)
+        if self.settled:
+            self._refuse_late()
+        count = len(self._pending)
+        if self.settled and until is not None:
+            count = sum(file.created_at < until for file in self._pending)
+        for place, file in enumerate(self._pending[:count], start=len(self.files)):
+            self._places[file.name] = place
+        self.files += self._pending[:count]
+        del self._pending[:count]
+
+    def _refuse_late(self) -> None:
+        if not self.files or not self._pending or self._pending[0].order > self.files[-1].order:
+            return
+        late = [file for file in self._pending if file.order < self.files[-1].order]
+        raise CompletionOrderError(
+            f"Request {self.request_id}: the rows {[file.id for file in late]} "
+            f"({late[0].created_at.isoformat()}) became visible after row {self.files[-1].id} "
+            f"({self.files[-1].created_at.isoformat()}) had got its number, so that processes "
+            "that share no list of finished files could number them differently. Compute once "
+            "more, with a longer setting servicex-layer.settle, or on a cluster with "
+            "servicex_layer.register(client)."
+        )

@@ -1,0 +1,217 @@
+"""Plain data: what a ServiceX server says, as Python values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from servicex_layer.errors import ProtocolError
+
+__all__ = ["Backend", "Location", "ResultFile", "TransformStatus"]
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A ServiceX backend as ``servicex.yaml`` describes it.
+
+    Parameters
+    ----------
+    name : str
+        Its name in ``servicex.yaml``.
+    url : str
+        Its URL, without a slash at the end.
+    token : str or None
+        The refresh token, where the backend has authentication. Never part of the repr.
+    """
+
+    name: str
+    url: str
+    token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ResultFile:
+    """One finished file of a request: a row of its results that says ``success``.
+
+    It says which file, not where its bytes are: a `Location` is asked for when it is read.
+
+    Parameters
+    ----------
+    id : int
+        The row's number in the server's database; grows with insertion, with holes.
+    created_at : datetime.datetime
+        When the server began to write the row (UTC). A row with an earlier time can become
+        visible after one with a later time.
+    name : str
+        The name of the result in the object store.
+    input : str
+        Path of the input file.
+    events : int
+        Number of events that the transformer counted.
+    size : int
+        Size of the result in bytes.
+    """
+
+    id: int
+    created_at: datetime
+    name: str
+    input: str
+    events: int
+    size: int
+
+    @property
+    def order(self) -> tuple[datetime, int]:
+        """The place among files seen together: by time, ties by `id`."""
+        return self.created_at, self.id
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a request's results: a finished file, or the failure of one.
+
+    Parameters
+    ----------
+    file : ResultFile
+        The file; for a failure its name is ``none`` and its sizes are 0.
+    success : bool
+        Whether there is a result.
+    """
+
+    file: ResultFile
+    success: bool
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Row:
+        """Read a row as the server sends it.
+
+        Raises
+        ------
+        ProtocolError
+            Where a key is missing or holds something else than it should.
+        """
+        try:
+            file = ResultFile(
+                id=int(row["id"]),
+                created_at=_utc(row["created_at"]),
+                name=str(row["s3-object-name"]),
+                input=str(row["file-path"]),
+                events=int(row.get("total-events") or 0),
+                size=int(row.get("total-bytes") or 0),
+            )
+            return cls(file, success=row["transform_status"] == "success")
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise _malformed("a row of results", row, error) from error
+
+
+_OVER = frozenset({"Complete", "Fatal", "Canceled", "Bad Dataset"})
+
+
+@dataclass(frozen=True, slots=True)
+class TransformStatus:
+    """The state of a request, as the server tells it.
+
+    Parameters
+    ----------
+    request_id : str
+        The request.
+    status : str
+        ``Submitted``, ``Pending Lookup``, ``Lookup``, ``Running``, ``Complete``, ``Fatal``,
+        ``Canceled`` or ``Bad Dataset``.
+    files, completed, failed : int
+        Number of input files known, with a result, and without.
+    result_format : str
+        ``root-file``, ``root-rntuple`` or ``parquet``.
+    destination : str
+        ``object-store`` or ``volume``.
+    failure_info : str
+        What the server says of a failure.
+    log_url : str or None
+        Where the transformers' logs are.
+    """
+
+    request_id: str
+    status: str
+    files: int
+    completed: int
+    failed: int
+    result_format: str = "root-file"
+    destination: str = "object-store"
+    failure_info: str = ""
+    log_url: str | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.status in _OVER
+
+    @property
+    def counted(self) -> bool:
+        """Whether `files` is final: the dataset's lookup is over."""
+        return self.over or self.status == "Running"
+
+    def __str__(self) -> str:
+        """Tell the state in a line."""
+        return (
+            f"{self.status}: {self.completed} of {self.files} files finished, {self.failed} failed"
+        )
+
+    @classmethod
+    def from_json(cls, status: Mapping[str, Any]) -> TransformStatus:
+        """Read a status as the server sends it.
+
+        Raises
+        ------
+        ProtocolError
+            Where a key is missing or holds something else than it should.
+        """
+        try:
+            log_url = status.get("log-url")
+            return cls(
+                request_id=str(status["request_id"]),
+                status=str(status["status"]),
+                files=int(status["files"] or 0),
+                completed=int(status["files-completed"] or 0),
+                failed=int(status["files-failed"] or 0),
+                result_format=str(status.get("result-format") or "root-file"),
+                destination=str(status.get("result-destination") or "object-store"),
+                failure_info=str(status.get("failure-info") or ""),
+                log_url=None if log_url is None else str(log_url),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise _malformed("a status", status, error) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where the bytes of one result are, for a while. Signed, so never part of a repr.
+
+    Parameters
+    ----------
+    url : str
+        An ``http`` or ``https`` URL.
+    headers : mapping of str to str
+        Headers that must be sent along.
+    expires : float
+        Unix time, in seconds, at which the URL stops working.
+    """
+
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    expires: float = float("inf")
+
+
+def _utc(text: str) -> datetime:
+    # ServiceX writes created_at without a zone, in UTC.
+    time = datetime.fromisoformat(text)
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def _malformed(what: str, value: object, error: Exception) -> ProtocolError:
+    reason = f"no key {error}" if isinstance(error, KeyError) else str(error)
+    keys = sorted(map(str, value)) if isinstance(value, Mapping) else type(value).__name__
+    return ProtocolError(
+        f"The backend sent {what} that cannot be read ({reason}); it has {keys}. "
+        "Is the endpoint in servicex.yaml really a ServiceX server?"
+    )

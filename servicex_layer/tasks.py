@@ -1,0 +1,204 @@
+"""What the tasks of the layers do: wait for a file, and read it."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import awkward as ak
+from awkward.forms import RecordForm
+from dask.callbacks import Callback
+from dask.typing import Key
+from dask_awkward.lib.io.columnar import ColumnProjectionMixin
+from distributed import Worker
+
+from servicex_layer.coordinator import feed, this_worker
+from servicex_layer.model import Location, ResultFile
+from servicex_layer.parking import loop_of, park
+from servicex_layer.reading import ExpiredLocationError, fetch, read
+
+__all__ = ["AwaitFile", "ReadFile"]
+
+T = TypeVar("T")
+
+
+class AwaitFile:
+    """Waits for the file with a number.
+
+    In the event loop of a Dask worker it is a coroutine that keeps no thread; elsewhere it is
+    a function that blocks.
+
+    Parameters
+    ----------
+    name : str
+        Name of the layer whose tasks call this.
+    request_id : str
+        The request.
+    backend : str or None
+        The backend's name in ``servicex.yaml``; ``None`` for the default.
+    npartitions : int
+        How many files are asked for in all.
+    on_failed : {"skip", "raise"}
+        What failed files of the request mean.
+    """
+
+    # distributed.utils.iscoroutinefunction: a worker then calls this in its event loop.
+    __tornado_coroutine__ = True
+
+    def __init__(
+        self, name: str, request_id: str, backend: str | None, npartitions: int, on_failed: str
+    ) -> None:
+        self.name = name
+        self.request_id = request_id
+        self.backend = backend
+        self.npartitions = npartitions
+        self.on_failed = on_failed
+
+    def __call__(self, number: int) -> Any:
+        """Give the `ResultFile`, ``None`` where there are fewer files; or a coroutine of it."""
+        found = feed(self.request_id, self.backend)
+        waiting = found.submit(found.file(number, self.npartitions, self.on_failed))
+        key = (self.name, number)
+        worker = this_worker()
+        if worker is not None and _in_loop_of(worker):
+            return park(worker, key, asyncio.wrap_future(waiting))
+        return _interruptible.result(key, waiting)
+
+    def __dask_tokenize__(self) -> tuple[object, ...]:
+        """Tell what makes two of these the same."""
+        return "AwaitFile", self.name
+
+
+class ReadFile(ColumnProjectionMixin):
+    """Reads columns of a file that is finished: one partition.
+
+    Parameters
+    ----------
+    request_id : str
+        The request.
+    backend : str or None
+        The backend's name in ``servicex.yaml``; ``None`` for the default.
+    form : awkward.forms.RecordForm
+        What the file's columns are.
+    tree : str or None
+        The tree's name; ``None`` for the file's only one.
+    columns : tuple of str, optional
+        The columns to read; by default all of the form.
+    behavior : mapping, optional
+        The array's behavior.
+    await_file : AwaitFile, optional
+        Called first, where what comes in is a number and not yet a file.
+    """
+
+    use_optimization = True
+    attrs = None
+
+    def __init__(
+        self,
+        request_id: str,
+        backend: str | None,
+        form: RecordForm,
+        tree: str | None,
+        *,
+        columns: tuple[str, ...] | None = None,
+        behavior: Mapping[Any, Any] | None = None,
+        await_file: AwaitFile | None = None,
+    ) -> None:
+        self.request_id = request_id
+        self.backend = backend
+        self.form = form
+        self.tree = tree
+        self.columns = tuple(form.fields) if columns is None else columns
+        self.behavior = behavior
+        self.await_file = await_file
+
+    def __call__(self, file: Any) -> ak.Array:
+        """Read the file; ``None`` gives a partition of no events."""
+        if self.await_file is not None:
+            file = self.await_file(file)
+        layout = self._empty() if file is None else self._read(file)
+        return ak.Array(layout, behavior=self.behavior)
+
+    def project_columns(self, columns: frozenset[str]) -> ReadFile:
+        """Give the same, reading only these columns; see `ColumnProjectionMixin`."""
+        # A field of a nested record is named with dots; a file's column is read whole.
+        wanted = tuple(
+            name
+            for name in self.columns
+            if any(column == name or column.startswith(f"{name}.") for column in columns)
+        )
+        return ReadFile(
+            self.request_id,
+            self.backend,
+            self.form,
+            self.tree,
+            columns=wanted,
+            behavior=self.behavior,
+            await_file=self.await_file,
+        )
+
+    def _read(self, file: ResultFile) -> ak.contents.Content:
+        what = f"Result {file.name!r} of request {self.request_id}"
+        location = self._locate(file)
+        try:
+            body = fetch(location, what)
+        except ExpiredLocationError:
+            body = fetch(self._locate(file, location.url), what)
+        return read(body, self.form, self.columns, self.tree, what)
+
+    def _locate(self, file: ResultFile, rejected: str | None = None) -> Location:
+        found = feed(self.request_id, self.backend)
+        return found.submit(found.locate(file.name, rejected)).result()
+
+    def _empty(self) -> ak.contents.Content:
+        chosen = RecordForm([self.form.content(name) for name in self.columns], list(self.columns))
+        return chosen.length_zero_array(highlevel=False)
+
+
+def _in_loop_of(worker: Worker) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop_of(worker)
+    except RuntimeError:
+        return False
+
+
+class _Interruptible(Callback):
+    """Waits in threads of Dask's local schedulers, ended where their computation ends early.
+
+    A thread cannot be interrupted: after Ctrl-C, or an error elsewhere in the graph, it would
+    wait on, and the interpreter could not exit. Dask tells its callbacks which tasks were
+    running then.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(finish=self._end)  # type: ignore[no-untyped-call]
+        self._lock = threading.Lock()
+        self._waits: dict[Key, set[concurrent.futures.Future[Any]]] = {}
+
+    def result(self, key: Key, waiting: concurrent.futures.Future[T]) -> T:
+        with self._lock:
+            self._waits.setdefault(key, set()).add(waiting)
+        try:
+            return waiting.result()
+        finally:
+            waiting.cancel()
+            with self._lock:
+                self._waits[key].discard(waiting)
+                if not self._waits[key]:
+                    del self._waits[key]
+
+    def _end(self, _: Any, state: Mapping[str, Any], failed: bool) -> None:
+        if not failed:
+            return
+        with self._lock:
+            waits = [wait for key in state.get("running", ()) for wait in self._waits.get(key, ())]
+        for wait in waits:
+            wait.cancel()
+
+
+_interruptible = _Interruptible()
+# For the life of the process: a computation calls the callbacks that it found at its start.
+_interruptible.register()
