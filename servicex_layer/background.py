@@ -24,7 +24,9 @@ class Background:
     --------
     >>> async def answer():
     ...     return 42
-    >>> Background().run(answer())
+    >>> from contextlib import closing
+    >>> with closing(Background()) as background:
+    ...     background.run(answer())
     42
     """
 
@@ -69,10 +71,13 @@ class Background:
             future.cancel()
 
     def close(self) -> None:
-        """Give the loop's file descriptors back; nothing may run in it any more."""
-        if self._last_thread is not None:
-            self._last_thread.join()
-        self._loop.close()
+        """Give the loop's file descriptors back, unless something still runs in it."""
+        with self._lock:
+            idle = self._thread is None
+        if idle:
+            if self._last_thread is not None:
+                self._last_thread.join()
+            self._loop.close()
 
     def _serve(self, before: threading.Thread | None) -> None:
         if before is not None:

@@ -9,6 +9,7 @@ added.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import concurrent.futures
 import functools
 import itertools
@@ -360,7 +361,9 @@ class _ProcessFeed(CompletionFeed):
 @functools.cache
 def background() -> Background:
     """Give the process's event loop."""
-    return Background()
+    made = Background()
+    atexit.register(made.close)
+    return made
 
 
 _process_feeds: dict[tuple[str, Backend, bool], _ProcessFeed] = {}

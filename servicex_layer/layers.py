@@ -180,6 +180,7 @@ class UprootLoadLayer(AwkwardInputLayer):
     >>> load = UprootLoadLayer(files, form="{JetPt: var * float64}", tree="treeme")
     >>> load.npartitions
     3
+    >>> from dask.highlevelgraph import HighLevelGraph
     >>> graph = HighLevelGraph(
     ...     {files.name: files, load.name: load}, {files.name: set(), load.name: {files.name}}
     ... )

@@ -48,8 +48,8 @@ class Api:
 
     Parameters
     ----------
-    take
-        Is called with each new request.
+    take, drop
+        Are called in the event loop with each new request, and with each that is canceled.
     file_headers
         Headers that a call for a result file must carry.
     """
@@ -61,6 +61,7 @@ class Api:
     traffic: Traffic
     file_headers: Mapping[str, str]
     take: Callable[[Request], None]
+    drop: Callable[[Request], None]
 
     async def info(self, _call: Call) -> Response:
         """Tell what this server is and can do."""
@@ -109,12 +110,15 @@ class Api:
         request = self._request(call)
         if not self.book.cancel(request):
             raise HTTPException(400, f"Transform {request.id} is over: {request.status}")
+        self.drop(request)
         return JSONResponse({"message": f"Canceled transform {request.id}"})
 
     async def delete(self, call: Call) -> Response:
         """Forget a request and its results."""
         request = self._request(call)
-        await run_in_threadpool(_unlink, self.book.remove(request))
+        paths = self.book.remove(request)
+        self.drop(request)
+        await run_in_threadpool(_unlink, paths)
         return JSONResponse({"message": f"Deleted transform {request.id}"})
 
     async def file_urls(self, call: Call) -> Response:

@@ -212,16 +212,22 @@ class LocalServiceX:
         content = json.dumps({key: value for key, value in body.items() if value is not None})
         if manual:
             running.book.expect_manual(content.encode())
-        response = httpx.post(
-            f"{running.url}/servicex/transformation",
-            content=content.encode(),
-            headers={
-                "Authorization": f"Bearer {running.tokens.access_token()}",
-                "Content-Type": "application/json",
-            },
-            timeout=60,
-            trust_env=False,
-        )
+        headers = {
+            "Authorization": f"Bearer {running.tokens.access_token()}",
+            "Content-Type": "application/json",
+        }
+        try:
+            response = httpx.post(
+                f"{running.url}/servicex/transformation",
+                content=content.encode(),
+                headers=headers,
+                timeout=60,
+                trust_env=False,
+            )
+        except httpx.TransportError as error:
+            raise BackendUnreachableError(
+                f"the embedded ServiceX at {running.url} does not answer: {error!r}"
+            ) from error
         answer = response.json()
         if response.status_code != httpx.codes.OK:
             raise InvalidArgumentError(f"the request was not accepted: {answer['message']}")
@@ -321,6 +327,7 @@ class LocalServiceX:
             traffic=self.traffic,
             file_headers=self._file_headers,
             take=transformer.take,
+            drop=transformer.drop,
         )
         config = uvicorn.Config(
             build_app(api, authentication=self._authentication),

@@ -9,7 +9,7 @@ from pathlib import Path
 from servicex_layer.local.book import Book, Request, Row
 from servicex_layer.local.clock import Clock
 from servicex_layer.local.faults import Fate, Faults
-from servicex_layer.local.jobs import Failed, Job, Outcome
+from servicex_layer.local.jobs import Done, Failed, Job, Outcome
 from servicex_layer.local.worker import Worker
 
 _LOG = logging.getLogger(__name__)
@@ -54,10 +54,17 @@ class Transformer:
         self._seed = seed
         self._requests: asyncio.Queue[Request] = asyncio.Queue()
         self._files: asyncio.Queue[tuple[Request, int]] = asyncio.Queue()
+        self._active: dict[asyncio.Timeout, Request] = {}
 
     def take(self, request: Request) -> None:
         """Start with a new request. To be called in the event loop."""
         self._requests.put_nowait(request)
+
+    def drop(self, request: Request) -> None:
+        """Free the slots of a request that is over. To be called in the event loop."""
+        for scope, active in self._active.items():
+            if active is request:
+                scope.reschedule(asyncio.get_running_loop().time())
 
     async def run(self) -> None:
         """Work until canceled; no process is left then."""
@@ -102,7 +109,14 @@ class Transformer:
                 if request.over or fate.never_ends:
                     continue
                 try:
-                    await self._transform(worker, request, index, fate)
+                    async with asyncio.timeout(None) as scope:
+                        self._active[scope] = request
+                        try:
+                            await self._transform(worker, request, index, fate)
+                        finally:
+                            del self._active[scope]
+                except TimeoutError:
+                    _LOG.info("request %s was dropped", request.id)
                 except OSError as error:
                     _LOG.exception("request %s cannot be transformed", request.id)
                     self._book.fail(request, "Fatal", f"cannot transform: {error}")
@@ -115,18 +129,22 @@ class Transformer:
         path = self._directory / f"{request.id}-{index}"
         asked = request.submission
         outcome: Outcome
-        if fate.fails:
-            outcome = Failed("made to fail")
-        else:
-            job = Job(asked.inputs[index], asked.selection, str(path), asked.result_format)
-            outcome = await worker.run(job)
-        await asyncio.sleep(started + self._delay * fate.jitter - loop.time())
+        kept = False
+        try:
+            if fate.fails:
+                outcome = Failed("made to fail")
+            else:
+                job = Job(asked.inputs[index], asked.selection, str(path), asked.result_format)
+                outcome = await worker.run(job)
+            await asyncio.sleep(started + self._delay * fate.jitter - loop.time())
+            wanted = self._book.ended(request, index, outcome, loop.time() - started, path)
+            kept = wanted and isinstance(outcome, Done)
+        finally:
+            if not kept:
+                path.unlink(missing_ok=True)
         if isinstance(outcome, Failed):
-            path.unlink(missing_ok=True)
             _LOG.info("%s of request %s: %s", asked.inputs[index], request.id, outcome.reason)
-        if not self._book.ended(request, index, outcome, loop.time() - started, path):
-            path.unlink(missing_ok=True)
-        elif not asked.manual:
+        if wanted and not asked.manual:
             self._report(request, index, fate)
 
     def _report(self, request: Request, index: int, fate: Fate) -> None:

@@ -38,6 +38,9 @@ class Worker:
             answer = await answers.readline()
         except ConnectionError:
             answer = b""
+        except asyncio.CancelledError:
+            await self.kill()  # its answer would be taken for the next job's
+            raise
         if not answer.endswith(b"\n"):
             await self.kill()
             return Failed(f"the transforming process died (status {handle.returncode})")
