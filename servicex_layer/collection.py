@@ -77,7 +77,9 @@ def from_servicex(
     client = active_client()
     if client is not None and not client.asynchronous:
         register(client, chosen.name)
-    status = background().run(_counted(RestClient(chosen, seconds("connect-timeout")), request_id))
+    status = background().run(
+        _counted(RestClient(chosen, seconds("connect-timeout") or 0.0), request_id)
+    )
     if status.over and status.status != "Complete" and not status.completed:
         raise ended_badly(status)
     # Dask has no array of no partitions: one more than there are files is empty.

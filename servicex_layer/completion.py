@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-from servicex_layer.config import seconds
+from servicex_layer.config import Polling
 from servicex_layer.errors import (
     BadDatasetError,
     FailedFilesError,
@@ -43,11 +43,14 @@ class CompletionFeed:
         The backend.
     request_id : str
         The request.
+    polling : Polling
+        How it is polled.
     settled : bool
         Whether other processes number the same files for themselves; see `Ledger`.
     """
 
     request_id: str
+    polling: Polling
     status: TransformStatus | None
     _rest: RestClient
     _store: Store
@@ -57,9 +60,13 @@ class CompletionFeed:
     _overlap: float
     _looked: float | None
     _changed: float
+    _settled_until: datetime
 
-    def __init__(self, rest: RestClient, request_id: str, *, settled: bool = False) -> None:
+    def __init__(
+        self, rest: RestClient, request_id: str, polling: Polling, *, settled: bool = False
+    ) -> None:
         self.request_id = request_id
+        self.polling = polling
         self.status = None
         self._rest = rest
         self._store = FileUrls(rest, request_id)
@@ -69,6 +76,7 @@ class CompletionFeed:
         self._overlap = 0.0
         self._looked = None
         self._changed = time.monotonic()
+        self._settled_until = datetime.min.replace(tzinfo=UTC)
 
     def __repr__(self) -> str:
         return f"CompletionFeed<{self.request_id} {len(self._ledger.files)} files>"
@@ -182,14 +190,12 @@ class CompletionFeed:
     def _until_next_look(self) -> float:
         if self._looked is None:
             return 0.0
-        least = seconds("poll-interval") or 0.0
-        most = max(least, seconds("poll-interval-max") or 0.0)
         idle = self._looked - self._changed
-        pause = min(max(_PATIENCE * idle, least), most)
+        pause = min(max(_PATIENCE * idle, self.polling.interval), self.polling.interval_max)
         return max(self._looked + pause - time.monotonic(), 0.0)
 
     def _check_timeout(self) -> None:
-        timeout = seconds("timeout")
+        timeout = self.polling.timeout
         idle = time.monotonic() - self._changed
         if timeout is not None and idle >= timeout:
             raise WaitTimeoutError(
@@ -213,10 +219,11 @@ class CompletionFeed:
         # every counted row is visible by now, and fewer rows than the counters say means that
         # some became visible behind the reach of the overlap.
         counted = status.completed + status.failed
-        least = seconds("overlap") or 0.0
-        overlap = max(self._overlap, least)
+        overlap = max(self._overlap, self.polling.overlap)
         if not status.over:
-            await self._ask(self._reach(overlap), self._settled_until())
+            settled_until = self._rest.server_time() - timedelta(seconds=self.polling.settle)
+            await self._ask(self._reach(overlap), settled_until)
+            self._settled_until = settled_until
         elif self._ledger.rows != counted:
             await self._ask(self._reach(overlap), None)
             if self._ledger.rows != counted:
@@ -231,10 +238,11 @@ class CompletionFeed:
 
     def _reach(self, overlap: float) -> datetime | None:
         newest = self._ledger.newest
-        return None if newest is None else newest - timedelta(seconds=overlap)
-
-    def _settled_until(self) -> datetime:
-        return self._rest.server_time() - timedelta(seconds=seconds("settle") or 0.0)
+        if newest is None:
+            return None
+        reach = newest - timedelta(seconds=overlap)
+        # What is about to be numbered for good must be seen whole.
+        return min(reach, self._settled_until) if self._ledger.settled else reach
 
     def _known(self) -> tuple[TransformStatus | None, int]:
         return self.status, self._ledger.rows

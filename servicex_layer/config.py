@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from dask.utils import parse_timedelta
 from servicex_layer.errors import ConfigError, UnknownBackendError
 from servicex_layer.model import Backend
 
-__all__ = ["find_backend", "seconds"]
+__all__ = ["Polling", "find_backend", "seconds"]
 
 _FILE_NAMES = (".servicex", "servicex.yaml")
 
@@ -61,6 +62,40 @@ def seconds(setting: str) -> float | None:
             "Give a number of seconds or a text such as '500ms'."
         ) from cause
     return parsed
+
+
+@dataclass(frozen=True, slots=True)
+class Polling:
+    """How a request is followed, all in seconds; from the settings of the same names.
+
+    A client's settings go with its registration to the scheduler that polls for it.
+    """
+
+    interval: float
+    interval_max: float
+    overlap: float
+    settle: float
+    timeout: float | None
+    retry_timeout: float
+
+    @classmethod
+    def configured(cls) -> Polling:
+        """Read the settings.
+
+        Raises
+        ------
+        ConfigError
+            Where one is no time.
+        """
+        interval = seconds("poll-interval") or 0.0
+        return cls(
+            interval=interval,
+            interval_max=max(interval, seconds("poll-interval-max") or 0.0),
+            overlap=seconds("overlap") or 0.0,
+            settle=seconds("settle") or 0.0,
+            timeout=seconds("timeout"),
+            retry_timeout=seconds("retry-timeout") or 0.0,
+        )
 
 
 def find_backend(name: str | None = None, config_path: str | Path | None = None) -> Backend:

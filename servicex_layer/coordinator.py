@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import concurrent.futures
+import dataclasses
 import functools
 import itertools
 import multiprocessing
@@ -24,7 +25,7 @@ from distributed import Client, Scheduler, SchedulerPlugin, Worker, WorkerPlugin
 
 from servicex_layer.background import Background
 from servicex_layer.completion import CompletionFeed
-from servicex_layer.config import find_backend
+from servicex_layer.config import Polling, find_backend
 from servicex_layer.errors import ConfigError, InvalidArgumentError, ServiceXLayerError
 from servicex_layer.model import Backend, Location, ResultFile
 from servicex_layer.parking import loop_of
@@ -138,15 +139,21 @@ def register(client: Client | None = None, backend: str | None = None) -> Any:
         )
     chosen = find_backend(backend)
     sync: Any = found.sync
-    return sync(_register, found, chosen, is_default=backend is None)
+    return sync(_register, found, chosen, Polling.configured(), is_default=backend is None)
 
 
-async def _register(client: Client, backend: Backend, *, is_default: bool) -> None:
+async def _register(
+    client: Client, backend: Backend, polling: Polling, *, is_default: bool
+) -> None:
     await client.register_plugin(FeedsPlugin(), name=_NAME)
     scheduler: Any = client.scheduler
     for name in (backend.name, None) if is_default else (backend.name,):
         await scheduler.servicex_backend(
-            alias=name, name=backend.name, url=backend.url, token=backend.token
+            alias=name,
+            name=backend.name,
+            url=backend.url,
+            token=backend.token,
+            polling=dataclasses.asdict(polling),
         )
 
 
@@ -156,6 +163,7 @@ class FeedsPlugin(SchedulerPlugin):
     name = _NAME
     idempotent = True
     _scheduler: Scheduler
+    _polling: Polling
     _rests: dict[str | None, RestClient]
     _feeds: dict[tuple[str | None, str], CompletionFeed]
     _waits: dict[tuple[str, int], asyncio.Task[None]]
@@ -190,27 +198,26 @@ class FeedsPlugin(SchedulerPlugin):
             wait.cancel()
         await asyncio.gather(*waits, return_exceptions=True)
 
-    def servicex_backend(self, alias: str | None, name: str, url: str, token: str | None) -> None:
-        """Take the credentials of a backend, from a client."""
+    def servicex_backend(
+        self,
+        alias: str | None,
+        name: str,
+        url: str,
+        token: str | None,
+        polling: dict[str, Any],
+    ) -> None:
+        """Take the credentials of a backend and how to poll it, from a client."""
         backend = Backend(name, url, token)
+        self._polling = Polling(**polling)
         known = self._rests.get(alias)
         if known is None or known.backend != backend:
-            self._rests[alias] = RestClient(backend)
+            self._rests[alias] = RestClient(backend, self._polling.retry_timeout)
+        for feed in self._feeds.values():
+            feed.polling = self._polling
 
-    def servicex_want(
-        self,
-        worker: str,
-        wait: int,
-        request_id: str,
-        backend: str | None,
-        number: int,
-        npartitions: int,
-        on_failed: str,
-    ) -> None:
-        """Begin to wait for a file, for a worker."""
-        self._waits[worker, wait] = asyncio.create_task(
-            self._tell(worker, wait, request_id, backend, number, npartitions, on_failed)
-        )
+    def servicex_want(self, worker: str, wait: int, which: dict[str, Any], **wanted: Any) -> None:
+        """Begin to wait for a file, for a task on a worker."""
+        self._waits[worker, wait] = asyncio.create_task(self._tell(worker, wait, which, wanted))
 
     def servicex_unwant(self, worker: str, wait: int) -> None:
         """End a wait that a worker has lost interest in."""
@@ -219,28 +226,21 @@ class FeedsPlugin(SchedulerPlugin):
             task.cancel()
 
     async def servicex_locate(
-        self, request_id: str, backend: str | None, name: str, rejected: str | None
+        self, which: dict[str, Any], name: str, rejected: str | None
     ) -> bytes:
         """Tell a worker where a file is that it has been told of."""
         try:
-            location = await self._feed(request_id, backend).locate(name, rejected)
+            location = await self._feed(**which).locate(name, rejected)
         except ServiceXLayerError as error:
             return pickle.dumps(error)
         return pickle.dumps(location)
 
     async def _tell(
-        self,
-        worker: str,
-        wait: int,
-        request_id: str,
-        backend: str | None,
-        number: int,
-        npartitions: int,
-        on_failed: str,
+        self, worker: str, wait: int, which: dict[str, Any], wanted: dict[str, Any]
     ) -> None:
         answer: ResultFile | Exception | None
         try:
-            answer = await self._feed(request_id, backend).file(number, npartitions, on_failed)
+            answer = await self._feed(**which).file(**wanted)
         except Exception as error:  # noqa: BLE001  (the task on the worker raises it)
             answer = error
         self._waits.pop((worker, wait), None)
@@ -261,7 +261,8 @@ class FeedsPlugin(SchedulerPlugin):
                 f"{named} is not known on this Dask cluster. Make it known with "
                 f"servicex_layer.register(client, {backend!r})."
             ) from None
-        made = self._feeds[backend, request_id] = CompletionFeed(rest, request_id)
+        made = CompletionFeed(rest, request_id, self._polling)
+        self._feeds[backend, request_id] = made
         return made
 
 
@@ -324,7 +325,7 @@ class _ClusterFeed:
     ) -> ResultFile | None:
         """See `Feed.file`."""
         answer = await self._subscriber.ask(
-            **self._which, number=number, npartitions=npartitions, on_failed=on_failed
+            which=self._which, number=number, npartitions=npartitions, on_failed=on_failed
         )
         file: ResultFile | None = _opened(answer)
         return file
@@ -332,7 +333,7 @@ class _ClusterFeed:
     async def locate(self, name: str, rejected: str | None = None) -> Location:
         """See `Feed.locate`."""
         scheduler: Any = self._subscriber.worker.scheduler
-        answer = await scheduler.servicex_locate(**self._which, name=name, rejected=rejected)
+        answer = await scheduler.servicex_locate(which=self._which, name=name, rejected=rejected)
         location: Location = _opened(answer)
         return location
 
@@ -374,6 +375,9 @@ def process_feed(request_id: str, backend: Backend, *, settled: bool = False) ->
     """Give the one feed that this process has for a request."""
     which = request_id, backend, settled
     with _process_feeds_lock:
+        polling = Polling.configured()
         if which not in _process_feeds:
-            _process_feeds[which] = _ProcessFeed(RestClient(backend), request_id, settled=settled)
+            rest = RestClient(backend, polling.retry_timeout)
+            _process_feeds[which] = _ProcessFeed(rest, request_id, polling, settled=settled)
+        _process_feeds[which].polling = polling
         return _process_feeds[which]

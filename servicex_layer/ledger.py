@@ -99,8 +99,10 @@ class Ledger:
         self._number(until)
 
     def after(self, name: str, count: int) -> list[str]:
-        """List the names of `count` files from that of this name on, in order."""
-        place = self._places[name]
+        """List the names of `count` files, in order, from that of this name on."""
+        place = self._places.get(name)
+        if place is None:
+            return [name]
         return [file.name for file in self.files[place : place + count]]
 
     def _number(self, until: datetime | None) -> None:

@@ -50,8 +50,8 @@ class RestClient:
     ----------
     backend : Backend
         Where, and with which refresh token.
-    patience : float, optional
-        How long one call is tried again, in seconds; by default the setting ``retry-timeout``.
+    patience : float
+        How long one call is tried again, in seconds.
     """
 
     backend: Backend
@@ -61,10 +61,10 @@ class RestClient:
     _users: int
     _clock_lead: timedelta
 
-    def __init__(self, backend: Backend, patience: float | None = None) -> None:
+    def __init__(self, backend: Backend, patience: float) -> None:
         self.backend = backend
         self._authorization = _Authorization(backend)
-        self._patience = (seconds("retry-timeout") or 0.0) if patience is None else patience
+        self._patience = patience
         self._http = None
         self._users = 0
         self._clock_lead = timedelta(0)
