@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from servicex_layer.demo import check_extras
 from servicex_layer.errors import ServiceXLayerError
 
 
@@ -69,5 +70,56 @@ def serve(
             click.echo(service.url)
             click.echo(service.servicex_yaml)
             stopped.wait()
+    except ServiceXLayerError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command()
+@click.option(
+    "--input",
+    "first",
+    metavar="FILE ...",
+    help="Run on these ROOT files instead (paths or URLs); needs --tree and --column.",
+)
+@click.argument("others", nargs=-1, metavar="")
+@click.option("--tree", metavar="NAME", help="The tree in them.")
+@click.option("--column", metavar="NAME", help="The column to make a histogram of.")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    default="servicex-layer-demo.png",
+    show_default=True,
+    help="Where the picture goes.",
+)
+def demo(
+    *,
+    first: str | None,
+    others: tuple[str, ...],
+    tree: str | None,
+    column: str | None,
+    output: Path,
+) -> None:
+    """Fill a histogram while an embedded ServiceX is still transforming.
+
+    Makes ROOT files of Z bosons that decay to two muons, has them transformed, and computes the
+    mass of the muon pairs on a Dask cluster of this machine, file by file as they are finished.
+    Checks the histogram against plain Uproot and draws it beside a timeline.
+    """
+    files = others if first is None else (first, *others)
+    if files and (tree is None or column is None):
+        raise click.UsageError("--input needs --tree and --column.")
+    if not files and not (tree is None and column is None):
+        raise click.UsageError("--tree and --column need --input.")
+    if not output.absolute().parent.is_dir():
+        raise click.UsageError(f"There is no directory {output.absolute().parent}.")
+    try:
+        check_extras()
+        # the program works without the extras, this command does not
+        from servicex_layer.demo.run import run_on_files, run_on_muons
+
+        if tree is None or column is None:
+            run_on_muons(output)
+        else:
+            run_on_files(output, files, tree, column)
     except ServiceXLayerError as error:
         raise click.ClickException(str(error)) from error

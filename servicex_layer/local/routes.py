@@ -189,9 +189,15 @@ class Gate:
         """Count the call, and for result files the bytes."""
         self.traffic.add_call(self.route)
 
+        good = False
+
         async def send_counted(message: Message) -> None:
+            nonlocal good
+            if message["type"] == "http.response.start":
+                good = message["status"] in {200, 206}
+            elif good:  # counted first: who has the answer finds it counted
+                self.traffic.add_bytes(len(message["body"]))
             await send(message)
-            self.traffic.add_bytes(len(message.get("body", b"")))
 
         await self.app(scope, receive, send_counted if self.route == "file" else send)
 
