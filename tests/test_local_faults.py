@@ -173,7 +173,8 @@ def test_ten_thousand_files():
     with LocalServiceX(faults=Faults(failing=1.0)) as service:
         request_id = service.submit(["/a.root"] * 10_000, tree="events")
         observer = Observer(service.url, request_id)
-        observer.watch(lambda status, _: status["status"] == "Complete", seconds=60)
+        while observer.counts() != ("Complete", 0, 10_000):
+            time.sleep(0.05)
         service.traffic.reset()
         rows = observer.rows()
         newest = max(row["created_at"] for row in rows)
