@@ -86,5 +86,7 @@ def _span(values: ak.Array) -> tuple[float, float]:
     numbers = numbers[np.isfinite(numbers)]
     if not len(numbers):
         return 0.0, 1.0
-    low, high = numbers.min(), numbers.max()
-    return (float(low), float(high)) if low < high else (float(low) - 0.5, float(low) + 0.5)
+    low, high = float(numbers.min()), float(numbers.max())
+    # The upper end of an axis is not on it.
+    margin = (high - low) / 100 or 0.5
+    return low - margin, high + margin

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from multiprocessing import resource_tracker
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -114,19 +116,30 @@ def _servicex_and_dask(delay: float) -> Iterator[tuple[LocalServiceX, Client]]:
                 "servicex-layer.poll-interval": "200ms",
             }
         ),
-        LocalCluster(  # type: ignore[no-untyped-call]
+        _start_cluster(directory) as cluster,
+        Client(cluster) as client,  # type: ignore[no-untyped-call]
+    ):
+        # The workers import what they need now, not when the first file is finished.
+        register(client)
+        yield service, client
+
+
+def _start_cluster(directory: str) -> LocalCluster:
+    # Ctrl-C is for this process, which then ends the workers: they inherit that it is blocked.
+    # Were it started with them, multiprocessing's resource tracker would unblock it.
+    resource_tracker.ensure_running()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return LocalCluster(  # type: ignore[no-untyped-call]
             n_workers=_PROCESSES,
             threads_per_worker=1,
             processes=True,
             dashboard_address=None,
             local_directory=directory,
             silence_logs=logging.ERROR,
-        ) as cluster,
-        Client(cluster) as client,  # type: ignore[no-untyped-call]
-    ):
-        # The workers import what they need now, not when the first file is finished.
-        register(client)
-        yield service, client
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _compute(
