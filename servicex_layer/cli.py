@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from pathlib import Path
@@ -110,8 +111,9 @@ def demo(
         raise click.UsageError("--input needs --tree and --column.")
     if not files and not (tree is None and column is None):
         raise click.UsageError("--tree and --column need --input.")
-    if not output.absolute().parent.is_dir():
-        raise click.UsageError(f"There is no directory {output.absolute().parent}.")
+    directory = output.absolute().parent
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise click.UsageError(f"--output: nothing can be written to the directory {directory}.")
     try:
         check_extras()
         # the program works without the extras, this command does not

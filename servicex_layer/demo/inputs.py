@@ -40,22 +40,25 @@ def analysis_of(files: Sequence[str], tree: str, column: str) -> Analysis:
 
 def _column_of(path: str, tree: str, column: str, stop: int | None) -> ak.Array:
     """Read the column as the embedded ServiceX does."""
-    with _open(path) as file:
-        trees = [
-            name
-            for name, kind in file.classnames(recursive=True, cycle=False).items()
-            if kind in _TREES
-        ]
-        if tree not in trees:
-            raise InvalidArgumentError(
-                f"{path} has no tree {tree!r}; it has {', '.join(trees) or 'no tree at all'}."
-            )
-        found = file[tree].arrays(filter_name=[column], entry_stop=stop)
-        if found.fields != [column]:
-            columns = ", ".join(file[tree].keys(recursive=False))
-            raise InvalidArgumentError(
-                f"The tree {tree!r} of {path} has no column {column!r}; it has {columns}."
-            )
+    if "://" not in path and not Path(path).is_file():
+        raise InvalidArgumentError(f"There is no file {path}.")
+    try:
+        # A text would be split at its last colon.
+        with uproot.open({path: None}) as file:
+            _check_tree(file, path, tree)
+            found = file[tree].arrays(filter_name=[column], entry_stop=stop)
+            columns = file[tree].keys(recursive=False)
+    except InvalidArgumentError:
+        raise
+    except Exception as error:
+        # Uproot's own errors put the reason below the circumstances, and into this attribute.
+        said = str(getattr(error, "message", error)).strip()
+        reason = (said or type(error).__name__).splitlines()[0]
+        raise InvalidArgumentError(f"{path} cannot be read as a ROOT file: {reason}") from error
+    if found.fields != [column]:
+        raise InvalidArgumentError(
+            f"The tree {tree!r} of {path} has no column {column!r}; it has {', '.join(columns)}."
+        )
     if not _is_drawable(found[column].layout.form):
         raise InvalidArgumentError(
             f"The column {column!r} of {path} is of type {found[column].type.content}; the demo "
@@ -64,15 +67,13 @@ def _column_of(path: str, tree: str, column: str, stop: int | None) -> ak.Array:
     return found[column]
 
 
-def _open(path: str) -> Any:
-    if "://" not in path and not Path(path).is_file():
-        raise InvalidArgumentError(f"There is no file {path}.")
-    try:
-        # A text would be split at its last colon.
-        return uproot.open({path: None})
-    except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InvalidArgumentError(f"{path} cannot be read as a ROOT file: {reason}") from error
+def _check_tree(file: Any, path: str, tree: str) -> None:
+    classes = file.classnames(recursive=True, cycle=False)
+    trees = [name for name, kind in classes.items() if kind in _TREES]
+    if tree not in trees:
+        raise InvalidArgumentError(
+            f"{path} has no tree {tree!r}; it has {', '.join(trees) or 'no tree at all'}."
+        )
 
 
 def _is_drawable(form: Form) -> bool:

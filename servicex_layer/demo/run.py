@@ -136,7 +136,8 @@ def _start_cluster(directory: str) -> LocalCluster:
             processes=True,
             dashboard_address=None,
             local_directory=directory,
-            silence_logs=logging.ERROR,
+            # a task's error is raised here too
+            silence_logs=logging.CRITICAL,
         )
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
