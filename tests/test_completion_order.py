@@ -1,0 +1,226 @@
+"""The rule of invariant 1: each finished file in exactly one partition, whatever is seen when.
+
+The server here is a model of one, so that hypothesis can choose what becomes visible at which
+call; `test_exactness.py` shows the same with a real one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from servicex_layer.completion import CompletionFeed
+from servicex_layer.config import Polling
+from servicex_layer.errors import CompletionOrderError
+from servicex_layer.model import ResultFile, Row, TransformStatus
+
+EPOCH = datetime(2026, 11, 22, 19, 45, tzinfo=UTC)
+SETTLE = 3
+
+
+@dataclass(frozen=True)
+class Scripted:
+    """A row, and when it is what: in ticks of the server's clock, of which each call is one."""
+
+    created: int
+    late: int
+    lag: int
+    success: bool
+
+    @property
+    def visible(self):
+        return self.created + self.late
+
+    @property
+    def counted(self):
+        return self.visible + self.lag
+
+
+class ModelServer:
+    """What a database behind a ServiceX server shows of a script."""
+
+    def __init__(self, script, shuffle):
+        self.script = script
+        self.shuffle = shuffle
+        self.now = 0
+        self.rows_sent = 0
+        # Numbers grow with insertion and have holes.
+        order = sorted(range(len(script)), key=lambda i: script[i].visible)
+        self.ids = {i: 3 * place + 1 for place, i in enumerate(order)}
+
+    @asynccontextmanager
+    async def connected(self):
+        yield self
+
+    def server_time(self):
+        return EPOCH + timedelta(seconds=self.now)
+
+    async def status(self, request_id):
+        await asyncio.sleep(0)
+        self.now += 1
+        counted = [row for row in self.script if row.counted <= self.now]
+        return TransformStatus(
+            request_id,
+            "Complete" if len(counted) == len(self.script) else "Running",
+            files=len(self.script),
+            completed=sum(row.success for row in counted),
+            failed=sum(not row.success for row in counted),
+        )
+
+    async def results(self, request_id, later_than=None):
+        await asyncio.sleep(0)
+        rows = []
+        for i, row in enumerate(self.script):
+            created_at = EPOCH + timedelta(seconds=row.created)
+            if row.visible <= self.now and (later_than is None or created_at > later_than):
+                name = f"{i}.root" if row.success else "none"
+                file = ResultFile(self.ids[i], created_at, name, f"in{i}.root", 1, 1)
+                rows.append(Row(file, row.success))
+        self.rows_sent += len(rows)
+        self.shuffle(rows)
+        return rows
+
+
+def scripts(max_late):
+    row = st.builds(
+        Scripted,
+        created=st.integers(0, 8),
+        late=st.integers(0, max_late),
+        lag=st.integers(0, 3),
+        success=st.sampled_from([True, True, True, False]),
+    )
+    return st.lists(row, min_size=1, max_size=12)
+
+
+def a_feed(server, *, settled=False, overlap=0.0):
+    polling = Polling(0.0, 0.0, overlap, float(SETTLE), None, 0.0)
+    return CompletionFeed(server, "a-request", polling, settled=settled)
+
+
+def expected(script):
+    return sorted(f"{i}.root" for i, row in enumerate(script) if row.success)
+
+
+async def partitions(feed, count, order, cancelled=()):
+    """Ask for every file, in some order, as tasks do; some are cancelled and start anew."""
+    tasks = {number: asyncio.create_task(feed.file(number, count)) for number in order}
+    for number in cancelled:
+        await asyncio.sleep(0)
+        tasks[number].cancel()
+        await asyncio.wait([tasks[number]])
+        tasks[number] = asyncio.create_task(feed.file(number, count))
+    files = await asyncio.gather(*(tasks[number] for number in range(count)))
+    return [file and file.name for file in files]
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.data())
+def test_every_file_is_in_exactly_one_partition_and_stays_there(data):
+    script = data.draw(scripts(max_late=10))
+    count = len(script)
+    order = data.draw(st.permutations(range(count)))
+    cancelled = data.draw(st.lists(st.sampled_from(range(count)), max_size=4, unique=True))
+    overlap = data.draw(st.sampled_from([0.0, 2.0]))
+
+    async def observe():
+        server = ModelServer(script, random.Random(data.draw(st.integers(0, 1000))).shuffle)
+        feed = a_feed(server, overlap=overlap)
+        first = await partitions(feed, count, order, cancelled)
+        again = await partitions(feed, count, order)
+        assert again == first
+        return first
+
+    found = asyncio.run(observe())
+    files = [name for name in found if name is not None]
+    assert sorted(files) == expected(script)
+    assert found == files + [None] * (count - len(files)), "empty partitions are the last"
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.data())
+def test_observers_that_share_nothing_number_alike_within_the_settle_time(data):
+    script = data.draw(scripts(max_late=SETTLE))
+    count = len(script)
+    observers = data.draw(st.integers(2, 3))
+    delays = data.draw(st.lists(st.integers(0, 30), min_size=observers, max_size=observers))
+
+    async def observe(server, delay):
+        for _ in range(delay):
+            await asyncio.sleep(0)
+        order = data.draw(st.permutations(range(count)))
+        return await partitions(a_feed(server, settled=True), count, order)
+
+    async def all_observe():
+        server = ModelServer(script, random.Random(data.draw(st.integers(0, 1000))).shuffle)
+        return await asyncio.gather(*(observe(server, delay) for delay in delays))
+
+    found = asyncio.run(all_observe())
+    assert all(one == found[0] for one in found)
+    assert sorted(name for name in found[0] if name) == expected(script)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.data())
+def test_an_observer_alone_loses_nothing_or_says_so_beyond_the_settle_time(data):
+    script = data.draw(scripts(max_late=10))
+    count = len(script)
+
+    async def observe():
+        server = ModelServer(script, random.Random(data.draw(st.integers(0, 1000))).shuffle)
+        return await partitions(a_feed(server, settled=True), count, range(count))
+
+    try:
+        found = asyncio.run(observe())
+    except CompletionOrderError as error:
+        assert "a-request" in str(error)
+        return
+    assert sorted(name for name in found if name) == expected(script)
+
+
+def test_a_row_that_comes_after_its_place_was_given_out_is_an_error_that_names_it():
+    script = [
+        Scripted(created=1, late=9, lag=0, success=True),
+        Scripted(created=2, late=0, lag=0, success=True),
+        Scripted(created=12, late=0, lag=0, success=True),
+    ]
+
+    async def observe():
+        feed = a_feed(ModelServer(script, lambda rows: rows.reverse()), settled=True)
+        assert (await feed.file(0, 3)).name == "1.root"
+        with pytest.raises(CompletionOrderError) as caught:
+            await feed.file(1, 3)
+        with pytest.raises(CompletionOrderError):
+            await feed.file(2, 3)
+        return str(caught.value)
+
+    text = asyncio.run(observe())
+    assert "a-request" in text
+    assert "rows [4]" in text
+    assert "row 1 " in text
+    assert "register" in text
+
+
+@pytest.mark.parametrize("late", [0, 1, 10])
+def test_rows_on_the_wire_grow_with_the_files_not_with_the_polls(late):
+    count = 2000
+    script = [
+        Scripted(created=i // 20, late=late if i % 7 == 0 else 0, lag=1, success=True)
+        for i in range(count)
+    ]
+
+    async def observe():
+        server = ModelServer(script, lambda rows: rows.reverse())
+        feed = a_feed(server, overlap=2.0)
+        await partitions(feed, count, range(count))
+        return server
+
+    server = asyncio.run(observe())
+    assert server.now > 90, "it was polled about once a tick"
+    assert server.rows_sent < (12 if late == 10 else 4) * count

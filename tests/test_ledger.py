@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from servicex_layer.ledger import Ledger
+from servicex_layer.model import ResultFile, Row
+
+TIME = datetime(2026, 11, 22, 19, 45, tzinfo=UTC)
+
+
+def row(number, name, *, success=True):
+    return Row(ResultFile(number, TIME, name, "in.root", 1, 1), success)
+
+
+def test_a_row_that_is_shown_again_changes_nothing():
+    ledger = Ledger("a-request")
+    rows = [row(1, "a.root"), row(2, "none", success=False)]
+    ledger.show(rows)
+    ledger.show(rows)
+    assert (len(ledger.files), ledger.failed, ledger.rows) == (1, 1, 2)
+
+
+def test_a_file_that_was_transformed_twice_is_numbered_once():
+    ledger = Ledger("a-request")
+    ledger.show([row(1, "a.root"), row(2, "b.root")])
+    ledger.show([row(3, "a.root")])
+    assert [file.name for file in ledger.files] == ["a.root", "b.root"]
+    assert ledger.rows == 3, "the server counts both rows"
+
+
+def test_failures_that_share_a_name_are_counted_each():
+    ledger = Ledger("a-request")
+    ledger.show([row(1, "none", success=False), row(2, "none", success=False)])
+    assert ledger.failed == 2
+
+
+def test_names_that_follow_a_file():
+    ledger = Ledger("a-request")
+    ledger.show([row(1, "a.root"), row(2, "b.root"), row(3, "c.root")])
+    assert ledger.after("b.root", 5) == ["b.root", "c.root"]
+    assert ledger.after("a.root", 2) == ["a.root", "b.root"]
+    assert ledger.after("never-shown.root", 2) == ["never-shown.root"]
