@@ -1,0 +1,52 @@
+"""Invariant 1 with real parts: rows late and tied, counters that lag, files that fail."""
+
+from __future__ import annotations
+
+import dask
+import numpy as np
+import pytest
+
+import servicex_layer as sxl
+from servicex_layer.local import Faults, LocalServiceX
+
+COUNT = 30
+FAILING = frozenset({3, 17})
+
+
+@pytest.fixture(scope="module")
+def numbered(tmp_path_factory, write_file):
+    directory = tmp_path_factory.mktemp("numbered")
+    return [
+        write_file(directory / f"{index}.root", events={"event": np.arange(3) + 10 * index})
+        for index in range(COUNT)
+    ]
+
+
+@pytest.fixture(scope="module")
+def unruly_service():
+    faults = Faults(
+        late=0.3,
+        late_by=1.5,
+        whole_seconds=True,
+        counter_lag=0.5,
+        failing=FAILING,
+        clock_offset=60.0,
+    )
+    with LocalServiceX(delay=0.1, lookup_time=0.2, seed=7, authentication=True, faults=faults) as it:
+        yield it
+
+
+@pytest.mark.every_scheduler
+def test_every_successful_file_is_read_once(
+    scheduler, unruly_service, use_service, numbered, monkeypatch
+):
+    use_service(unruly_service)
+    monkeypatch.setenv("DASK_SERVICEX_LAYER__SETTLE", "2.5s")
+    request_id = unruly_service.submit(numbered, tree="events")
+    events = sxl.from_servicex(request_id, form="{event: int64}")
+    partitions = dask.compute(*events.event.to_delayed())
+    found = [partition.tolist() for partition in partitions]
+    whole = [[10 * index + i for i in range(3)] for index in range(COUNT) if index not in FAILING]
+    assert sorted(found[: len(whole)]) == whole
+    assert found[len(whole) :] == [[]] * len(FAILING)
+    assert partitions[-1].type.content == partitions[0].type.content
