@@ -134,7 +134,8 @@ def _start_cluster(directory: str) -> LocalCluster:
             n_workers=_PROCESSES,
             threads_per_worker=1,
             processes=True,
-            dashboard_address=None,
+            # a free port, without a remark where another cluster has the usual one
+            dashboard_address="127.0.0.1:0",
             local_directory=directory,
             # a task's error is raised here too
             silence_logs=logging.CRITICAL,
