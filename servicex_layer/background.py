@@ -73,7 +73,7 @@ class Background:
     def close(self) -> None:
         """Give the loop's file descriptors back, unless something still runs in it."""
         with self._lock:
-            idle = self._thread is None
+            idle = self._running == 0
         if idle:
             if self._last_thread is not None:
                 self._last_thread.join()
@@ -105,6 +105,9 @@ class Background:
             self._loop.call_soon_threadsafe(task.cancel)
 
     def _finish(self, future: concurrent.futures.Future[T], task: asyncio.Task[T]) -> None:
+        # Before the result is given out: then whoever has it may close this.
+        with self._lock:
+            self._running -= 1
         if task.cancelled():
             future.cancel()
         elif future.set_running_or_notify_cancel():
@@ -113,6 +116,4 @@ class Background:
                 future.set_result(task.result())
             else:
                 future.set_exception(error)
-        with self._lock:
-            self._running -= 1
         self._idle.set()

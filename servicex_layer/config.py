@@ -51,7 +51,7 @@ def seconds(setting: str) -> float | None:
         return None
     try:
         parsed = float(parse_timedelta(value, default="seconds"))
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         parsed = -1.0
         cause: Exception | None = error
     else:
@@ -128,10 +128,10 @@ def find_backend(name: str | None = None, config_path: str | Path | None = None)
     config = _read_file(path)
     backends = {backend.name: backend for backend in _backends(path, config)}
     wanted = name or config.get("default_endpoint") or config.get("default-endpoint")
-    if wanted is None:
+    if not wanted:
         return next(iter(backends.values()))
     try:
-        return backends[wanted]
+        return backends[str(wanted)]
     except KeyError:
         whose = "The backend" if name else "The default_endpoint"
         raise UnknownBackendError(
@@ -186,10 +186,11 @@ def _read_file(path: Path) -> dict[str, Any]:
 def _backends(path: Path, config: dict[str, Any]) -> Iterator[Backend]:
     endpoints = config["api_endpoints"]
     for entry in endpoints if isinstance(endpoints, list) else [endpoints]:
-        missing = {"name", "endpoint"} - set(entry if isinstance(entry, dict) else ())
+        given = entry if isinstance(entry, dict) else {}
+        missing = [key for key in ("endpoint", "name") if not given.get(key)]
         if missing:
             raise ConfigError(
-                f"An entry of api_endpoints in {path} has no {' and no '.join(sorted(missing))}."
+                f"An entry of api_endpoints in {path} has no {' and no '.join(missing)}."
             )
         yield Backend(
             str(entry["name"]), str(entry["endpoint"]).rstrip("/"), entry.get("token") or None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import awkward as ak
 import numpy as np
@@ -94,7 +94,7 @@ def conform(array: ak.contents.Content, form: Form, column: str, where: str) -> 
             f"The column {column!r} of {where} is {found_type}, but the form says {wanted_type}. "
             f"Give the form as the file has it: '{{{column}: {found_type}, ...}}'."
         )
-    return cast(ak.contents.Content, ak.enforce_type(array, wanted_type, highlevel=False))
+    return _cast(array, form)
 
 
 # Parameters that make another type of the same buffers; the others are for people.
@@ -116,6 +116,24 @@ def _plain(form: Form) -> Form:
         return stripped
 
     return ak.forms.from_dict(strip(form.to_dict(verbose=False)))
+
+
+def _cast(array: ak.contents.Content, form: Form) -> ak.contents.Content:
+    """Cast to a form that the array's own widens to; `awkward.enforce_type` loses empty lists."""
+    if form.is_option and not array.is_option:
+        return ak.contents.UnmaskedArray.simplified(_cast(array, form.content))
+    if array.is_indexed and not array.is_option:
+        return _cast(array.project(), form)
+    if array.is_numpy:
+        return ak.contents.NumpyArray(
+            array.data.astype(form.primitive), parameters=array.parameters
+        )
+    if array.is_record:
+        contents = [_cast(array.content(name), form.content(name)) for name in array.fields]
+        return array.copy(contents=contents)
+    if array.is_regular and not form.is_regular:
+        return _cast(array.to_ListOffsetArray64(), form)
+    return array.copy(content=_cast(array.content, form.content))
 
 
 def _widens(found: Form, wanted: Form) -> bool:

@@ -161,9 +161,11 @@ class _Opened:
     def layouts(self, branches: dict[str, Any]) -> dict[str, ak.contents.Content]:
         if not branches:
             return {}
+        # By identity: as mappings of their subbranches, any two branches without some are equal.
+        chosen = {id(branch) for branch in branches.values()}
         try:
             arrays = self._tree.arrays(
-                filter_branch=lambda branch: branch in branches.values(), library="ak", how=dict
+                filter_branch=lambda branch: id(branch) in chosen, library="ak", how=dict
             )
         except Exception as error:
             raise self._corrupt(error) from error
