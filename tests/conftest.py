@@ -1,0 +1,303 @@
+"""Real parts for all tests: an embedded ServiceX, ROOT files, clusters; and no leftovers."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import io
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import dask
+import numpy as np
+import psutil  # type: ignore[import-untyped]
+import pytest
+import uproot
+from distributed import Client, LocalCluster
+
+from servicex_layer.local import LocalServiceX
+
+ATLAS = "0fc6e51a5ea6dea107c195591d20a1b2-15.26710677._000019.pool.root.1"
+
+
+# Nothing stays behind
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """See to it that no process and no directory outlives the tests."""
+    before = tempfile.tempdir
+    tempfile.tempdir = str(tmp_path_factory.mktemp("temporary"))
+    try:
+        yield
+        assert not list(Path(tempfile.tempdir).glob("servicex-local-*"))
+        assert not [child for child in psutil.Process().children() if not _is_helper(child)]
+    finally:
+        tempfile.tempdir = before
+
+
+def _is_helper(child: psutil.Process) -> bool:
+    """Tell whether it belongs to `multiprocessing` itself, which keeps it to the end."""
+    try:
+        return any("resource_tracker" in word for word in child.cmdline())
+    except psutil.NoSuchProcess:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def no_threads_left() -> Iterator[None]:
+    """See to it that whatever waits for files ends with what it waited for."""
+    yield
+    for thread in threading.enumerate():
+        if thread.name.startswith("servicex-layer"):
+            thread.join(10)
+            assert not thread.is_alive(), f"{thread.name} is left over"
+
+
+@pytest.fixture(autouse=True)
+def no_bearer_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the token of whoever runs the tests out of them."""
+    monkeypatch.delenv("BEARER_TOKEN_FILE", raising=False)
+
+
+# ServiceX
+
+
+@pytest.fixture(scope="session")
+def shared_service(nothing_left: None) -> Iterator[LocalServiceX]:
+    with LocalServiceX(authentication=True) as service:
+        yield service
+
+
+@pytest.fixture
+def use_service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[LocalServiceX], None]]:
+    """Make a service the one that is computed with, also by processes that start meanwhile."""
+    with dask.config.set({"servicex-layer.poll-interval": "50ms"}):
+        monkeypatch.setenv("DASK_SERVICEX_LAYER__POLL_INTERVAL", "50ms")
+
+        def use(service: LocalServiceX) -> None:
+            path = str(service.servicex_yaml)
+            monkeypatch.setenv("DASK_SERVICEX_LAYER__CONFIG_PATH", path)
+            dask.config.set({"servicex-layer.config-path": path})
+
+        yield use
+    dask.config.set({"servicex-layer.config-path": None})
+
+
+@pytest.fixture
+def service(
+    shared_service: LocalServiceX, use_service: Callable[[LocalServiceX], None]
+) -> LocalServiceX:
+    """Give a service with authentication; its requests are each test's own."""
+    use_service(shared_service)
+    shared_service.traffic.reset()
+    return shared_service
+
+
+@pytest.fixture
+def submit(service: LocalServiceX) -> Callable[..., str]:
+    """Submit files of a tree ``events``; none is reported before `LocalServiceX.release`."""
+
+    def submit(files: list[Path], tree: str = "events", **query: Any) -> str:
+        return service.submit(files, tree=tree, manual=True, **query)
+
+    return submit
+
+
+@pytest.fixture
+def finished(service: LocalServiceX, submit: Callable[..., str]) -> Callable[..., str]:
+    """Submit files and have them all finished, in the order given."""
+
+    def finished(files: list[Path], tree: str = "events", **query: Any) -> str:
+        request_id = submit(files, tree, **query)
+        for index in range(len(files)):
+            service.release(request_id, index)
+        return request_id
+
+    return finished
+
+
+@pytest.fixture
+def stored(
+    shared_service: LocalServiceX,
+) -> Callable[[str, int], Path]:
+    """Find the stored result of an input file, to do something to it."""
+
+    def stored(request_id: str, index: int) -> Path:
+        (path,) = shared_service.servicex_yaml.parent.glob(f"results-*/{request_id}-{index}")
+        return path
+
+    return stored
+
+
+Answer = tuple[int, bytes, Mapping[str, str]]
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Callable[[str, str], Answer]], str]]:
+    """Serve HTTP, for what no ServiceX does: answers are (status, body, headers)."""
+    servers: list[tuple[ThreadingHTTPServer, threading.Thread]] = []
+
+    def serve(answer: Callable[[str, str], Answer]) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def handle_any(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                status, body, headers = answer(self.command, self.path)
+                self.send_response(status)
+                for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_GET = do_POST = handle_any  # noqa: N815  (names of http.server)
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        servers.append((server, thread))
+        return f"http://127.0.0.1:{server.server_address[1]}"
+
+    yield serve
+    for server, thread in servers:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+# Files
+
+
+@pytest.fixture(scope="session")
+def write_file() -> Callable[..., Path]:
+    """Write a ROOT file of TTrees."""
+
+    def write(path: Path, **trees: Mapping[str, Any]) -> Path:
+        with uproot.recreate(path) as file:
+            for name, columns in trees.items():
+                file.mktree(name, dict(columns))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def inputs(tmp_path_factory: pytest.TempPathFactory, write_file: Callable[..., Path]) -> list[Path]:
+    """Four files of 10 events; `x` tells the file by its hundreds."""
+    directory = tmp_path_factory.mktemp("inputs")
+    return [
+        write_file(
+            directory / f"input-{index}.root",
+            events={
+                "x": 100 * index + np.arange(10.0),
+                "n": np.arange(10, dtype=np.int32),
+                "v": ak.Array([[index + 0.5] * (event % 3) for event in range(10)]),
+            },
+        )
+        for index in range(4)
+    ]
+
+
+@pytest.fixture(scope="session")
+def spoil() -> Callable[[bytes, str, str], bytes]:
+    """Overwrite what a branch holds in a ROOT file, and nothing else."""
+
+    def spoil(body: bytes, tree: str, branch: str) -> bytes:
+        with uproot.open(io.BytesIO(body)) as file:
+            found = file[tree][branch]
+            start, size = found.member("fBasketSeek")[0], found.member("fBasketBytes")[0]
+        return body[:start] + bytes(size) + body[start + size :]
+
+    return spoil
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Find the real files, which are no part of the project."""
+    named = os.environ.get("SERVICEX_LAYER_DATA")
+    path = Path(named) if named else Path(__file__).parents[2] / "shared" / "data"
+    if not path.is_dir():
+        pytest.skip("no real files: neither $SERVICEX_LAYER_DATA nor ../shared/data is there")
+    return path
+
+
+@pytest.fixture
+def atlas(data: Path, tmp_path: Path) -> list[Path]:
+    """Give the real ATLAS file under 8 names."""
+    links = [tmp_path / f"{index}.{ATLAS}" for index in range(8)]
+    for link in links:
+        link.symlink_to(data.absolute() / ATLAS)
+    return links
+
+
+# Schedulers
+
+
+@pytest.fixture(scope="session")
+def cluster_of_threads() -> Iterator[LocalCluster]:
+    with _cluster(processes=False) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def cluster_of_processes() -> Iterator[LocalCluster]:
+    with _cluster(processes=True) as cluster:
+        yield cluster
+
+
+def _cluster(*, processes: bool) -> LocalCluster:
+    return LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=processes, dashboard_address=":0"
+    )
+
+
+@pytest.fixture
+def scheduler(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Have everything computed by the scheduler of this name: an indirect parameter."""
+    if request.param.startswith("cluster"):
+        with Client(request.getfixturevalue(request.param)):
+            yield request.param
+    else:
+        with dask.config.set(scheduler=request.param):
+            yield request.param
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "every_scheduler: run once on each of Dask's schedulers")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if metafunc.definition.get_closest_marker("every_scheduler"):
+        names = ["sync", "threads", "processes", "cluster_of_threads", "cluster_of_processes"]
+        metafunc.parametrize("scheduler", names, indirect=True)
+
+
+# Waiting
+
+
+@pytest.fixture(scope="session")
+def until() -> Callable[[Callable[[], object]], None]:
+    """Wait for a condition."""
+
+    def until(condition: Callable[[], object]) -> None:
+        end = time.monotonic() + 30
+        while not condition():
+            assert time.monotonic() < end, "waited in vain"
+            time.sleep(0.005)
+
+    return until
+
+
+@pytest.fixture
+def in_thread() -> Iterator[Callable[[Callable[[], Any]], Callable[[], Any]]]:
+    """Start a function in a thread; calling what comes back waits for its result."""
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        yield lambda function: pool.submit(function).result

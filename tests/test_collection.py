@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import dask
+import dask_awkward
+import pytest
+from dask.base import compute
+from dask.highlevelgraph import HighLevelGraph
+
+from servicex_layer import SXFileLayer, UprootLoadLayer, from_servicex
+from servicex_layer.errors import FailedFilesError, FormError
+from servicex_layer.local import Faults, LocalServiceX
+
+dak: Any = dask_awkward
+FORM = "{x: float64, n: int32, v: var * float64}"
+JETS, SUM = 36_223, 4543328.78078125
+
+
+@pytest.mark.every_scheduler
+def test_real_file_while_its_request_runs(
+    service: LocalServiceX,
+    submit: Callable[..., str],
+    atlas: list[Path],
+    scheduler: str,
+    in_thread: Any,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    # Where processes share no feed, the first file has its number after this time only.
+    monkeypatch.setenv("DASK_SERVICEX_LAYER__SETTLE", "100ms")
+    request_id = submit(atlas, "treeme")
+    service.release(request_id, 3)
+    events = from_servicex(request_id, form="{JetPt: var * float64}")
+    assert events.npartitions == 8
+    jets = events.JetPt[events.JetPt > 100]
+    assert ak.count(jets.partitions[0].compute()) == JETS
+
+    total = in_thread(lambda: compute(ak.count(jets), ak.sum(jets)))
+    service.release(request_id, 5, 0, 7)
+    service.release(request_id, 1, 2, 4)
+    service.release(request_id, 6)
+    count, summed = total()
+    assert count == 8 * JETS
+    assert summed == pytest.approx(8 * SUM, rel=1e-12)
+
+
+@pytest.fixture
+def events(finished: Callable[..., str], inputs: list[Path]) -> Any:
+    return from_servicex(finished(inputs), form=FORM)
+
+
+def test_what_users_do(events: Any):
+    expected = [100.0 * file + event for file in range(4) for event in range(10)]
+    assert events.x.compute().to_list() == expected
+    assert ak.sum(events.x).compute() == sum(expected)
+    assert ak.max(events.x).compute() == 309
+    assert ak.sum(events.v, axis=1).compute().to_list()[:3] == [0, 0.5, 1]
+    assert events.x.partitions[1:3].compute().to_list() == expected[10:30]
+    assert events[events.x > 300].x.compute().to_list() == expected[31:]
+    assert events[["x", "n"]].compute().fields == ["x", "n"]
+    assert dak.num(events, axis=0).compute() == 40
+    one, two = compute(ak.sum(events.x), ak.sum(events.n))
+    assert (one, two) == (sum(expected), 180)
+    both = dak.concatenate([events.x, events.n])
+    assert both.compute().to_list() == expected + 4 * list(range(10))
+    kept = events.persist()
+    assert kept.x.compute().to_list() == expected
+    events.eager_compute_divisions()
+    assert len(events) == 40
+    assert events.x[12:15].compute().to_list() == expected[12:15]
+
+
+def test_graph_can_be_drawn(events: Any):
+    pytest.importorskip("graphviz", reason="graphviz draws the graphs")
+    from dask.dot import to_graphviz as draw_tasks
+    from dask.highlevelgraph import to_graphviz as draw_layers
+
+    assert "digraph" in draw_tasks(dict(events.x.dask)).source
+    assert "servicex-load" in draw_layers(events.x.dask).source
+
+
+def test_some_partitions_wait_for_as_many_files_only(
+    service: LocalServiceX, submit: Callable[..., str], inputs: list[Path]
+):
+    request_id = submit(inputs)
+    service.release(request_id, 2)
+    service.release(request_id, 1)
+    events = from_servicex(request_id, form=FORM)
+    assert events.x.partitions[:2].compute().to_list()[::10] == [200, 100]
+
+
+def test_array_of_no_files(finished: Callable[..., str]):
+    for form in (FORM, None):
+        array = from_servicex(finished([]), form=form)
+        assert len(array.compute()) == 0
+    assert str(from_servicex(finished([]), form=FORM).compute().type) == f"0 * {FORM}"
+
+
+def test_failed_files_are_empty_partitions_at_the_end(
+    use_service: Callable[[LocalServiceX], None], inputs: list[Path]
+):
+    with LocalServiceX(faults=Faults(failing={0, 2})) as service:
+        use_service(service)
+        request_id = service.submit(inputs, tree="events", manual=True)
+        service.release(request_id, 3)
+        service.release(request_id, 0, 1, 2)
+        events = from_servicex(request_id, form=FORM)
+        counts = [len(events.partitions[number].compute()) for number in range(4)]
+        assert counts == [10, 10, 0, 0]
+        assert events.x.compute().to_list()[::10] == [300, 100]
+        assert str(events.partitions[3].compute().type) == f"0 * {FORM}"
+        strict = from_servicex(request_id, form=FORM, on_failed="raise")
+        with pytest.raises(FailedFilesError, match="2 of 4 files failed"):
+            strict.x.compute()
+
+
+def test_form_of_the_first_finished_file(
+    service: LocalServiceX, submit: Callable[..., str], inputs: list[Path], in_thread: Any
+):
+    request_id = submit(inputs)
+    made = in_thread(lambda: from_servicex(request_id, tree="events"))
+    service.release(request_id, 1)
+    events = made()
+    assert events.fields == ["x", "n", "nv", "v"]
+    assert events.x.partitions[0].compute().to_list()[0] == 100
+    service.release(request_id, 0, 2, 3)
+    assert dak.num(events, axis=0).compute() == 40
+
+
+def test_form_as_a_form(finished: Callable[..., str], inputs: list[Path]):
+    form = ak.forms.from_type(ak.types.from_datashape(FORM, highlevel=False))
+    assert str(from_servicex(finished(inputs), form=form).compute().type) == f"40 * {FORM}"
+
+
+def test_form_of_a_request_whose_files_all_failed(finished: Callable[..., str], inputs: list[Path]):
+    request_id = finished(inputs, "no-such-tree")
+    assert from_servicex(request_id, form=FORM).x.compute().to_list() == []
+    with pytest.raises(FormError, match="no finished file"):
+        from_servicex(request_id)
+
+
+def test_finished_request_needs_no_separate_waiting(
+    service: LocalServiceX, submit: Callable[..., str], inputs: list[Path]
+):
+    request_id = submit(inputs)
+    apart = from_servicex(request_id, form=FORM)
+    service.release(request_id, 0, 1, 2, 3)
+    fused = from_servicex(request_id, form=FORM)
+    assert (len(apart.dask.layers), len(fused.dask.layers)) == (2, 1)
+    assert apart.compute().to_list() == fused.compute().to_list()
+
+
+def test_layers_by_hand(finished: Callable[..., str], inputs: list[Path]):
+    files = SXFileLayer(finished(inputs), 4)
+    load = UprootLoadLayer(files, form=FORM, tree="events")
+    graph = HighLevelGraph(
+        {files.name: files, load.name: load}, {files.name: set(), load.name: {files.name}}
+    )
+    graph = pickle.loads(pickle.dumps(graph))  # noqa: S301
+    array = dak.lib.core.new_array_object(
+        graph, load.name, meta=load.meta, npartitions=load.npartitions
+    )
+    assert ak.sum(array.n).compute() == 180
+
+
+def test_branch_that_is_not_needed_is_not_read(
+    finished: Callable[..., str], inputs: list[Path], stored: Any, spoil: Any
+):
+    request_id = finished(inputs)
+    path = stored(request_id, 0)
+    path.write_bytes(spoil(path.read_bytes(), "events", "n"))
+    events = from_servicex(request_id, form=FORM)
+    assert len(events.x.compute()) == 40
+
+
+def test_one_poller_however_many_tasks_wait(
+    service: LocalServiceX,
+    submit: Callable[..., str],
+    inputs: list[Path],
+    in_thread: Any,
+    until: Any,
+):
+    request_id = submit(inputs)
+    events = from_servicex(request_id, form=FORM)
+    with dask.config.set({"scheduler": "threads", "num_workers": 4}):
+        total = in_thread(lambda: ak.sum(events.n).compute())
+        before = service.traffic.calls["status"]
+        until(lambda: service.traffic.calls["status"] >= before + 5)
+        pollers = [thread for thread in threading.enumerate() if thread.name == "servicex-layer"]
+        assert len(pollers) == 1
+        calls = service.traffic.calls
+        assert calls["results"] <= calls["status"]
+        service.release(request_id, 0, 1, 2, 3)
+        assert total() == 180
+    assert service.traffic.calls["file-urls"] <= 4
+
+
+def raise_(_: Any) -> Any:
+    raise LookupError("of the user's own function")
+
+
+def test_error_of_another_task_ends_the_waiting(
+    service: LocalServiceX, submit: Callable[..., str], inputs: list[Path]
+):
+    request_id = submit(inputs)
+    service.release(request_id, 0)
+    events = from_servicex(request_id, form=FORM)
+    failing = dak.map_partitions(raise_, events.x, meta=events.x._meta)
+    with (
+        dask.config.set({"scheduler": "threads", "num_workers": 4}),
+        pytest.raises(LookupError, match="own function"),
+    ):
+        failing.compute()
+
+
+@pytest.mark.parametrize("scheduler", ["sync", "threads"])
+def test_interrupt_ends_the_waiting(
+    service: LocalServiceX,
+    submit: Callable[..., str],
+    inputs: list[Path],
+    in_thread: Any,
+    until: Any,
+    scheduler: str,
+):
+    events = from_servicex(submit(inputs), form=FORM)
+    before = service.traffic.calls["status"]
+
+    def interrupt() -> None:
+        until(lambda: service.traffic.calls["status"] >= before + 2)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    sent = in_thread(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        events.x.compute(scheduler=scheduler)
+    sent()

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import dask
+import pytest
+
+from servicex_layer.config import find_backend, seconds
+from servicex_layer.errors import ConfigError, UnknownBackendError
+
+TWO = """
+api_endpoints:
+  - name: one
+    endpoint: http://one.example/
+  - name: two
+    endpoint: https://two.example
+    token: secret
+"""
+
+
+def only(name: str) -> str:
+    return f"api_endpoints:\n  - name: {name}\n    endpoint: http://{name}.example\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a directory two levels below one with a home beside it."""
+    home, here = tmp_path / "home", tmp_path / "project" / "analysis"
+    home.mkdir()
+    here.mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(here)
+    return tmp_path
+
+
+@pytest.mark.parametrize("directory", ["project/analysis", "project", ".", "home"])
+@pytest.mark.parametrize("name", [".servicex", "servicex.yaml"])
+def test_found_here_above_and_at_home(project: Path, directory: str, name: str):
+    (project / directory / name).write_text(only("found"))
+    assert find_backend().name == "found"
+
+
+def test_the_first_found_is_used(project: Path):
+    places = [
+        "project/analysis/.servicex",
+        "project/analysis/servicex.yaml",
+        "project/.servicex",
+        "project/servicex.yaml",
+        "servicex.yaml",
+        "home/.servicex",
+        "home/servicex.yaml",
+    ]
+    for number, place in enumerate(places):
+        (project / place).write_text(only(f"number-{number}"))
+    for number, place in enumerate(places):
+        assert find_backend().name == f"number-{number}"
+        (project / place).unlink()
+
+
+def test_found_nowhere_says_where_it_was_looked_for(project: Path):
+    with pytest.raises(ConfigError) as caught:
+        find_backend()
+    for word in (".servicex", "servicex.yaml", str(project / "project/analysis"), "home"):
+        assert word in str(caught.value)
+
+
+def test_named_file_goes_before_those_looked_for(project: Path):
+    Path("servicex.yaml").write_text(only("here"))
+    (project / "given.yaml").write_text(only("given"))
+    (project / "home" / "tilde.yaml").write_text(only("tilde"))
+    assert find_backend(config_path=project / "given.yaml").name == "given"
+    with dask.config.set({"servicex-layer.config-path": "~/tilde.yaml"}):
+        assert find_backend().name == "tilde"
+        assert find_backend(config_path=project / "given.yaml").name == "given"
+
+
+def test_named_file_that_is_missing_is_not_looked_for_elsewhere(project: Path):
+    Path("servicex.yaml").write_text(only("here"))
+    with pytest.raises(ConfigError, match=r"missing\.yaml"):
+        find_backend(config_path=project / "missing.yaml")
+
+
+def test_default_is_the_first_or_the_one_named(project: Path):
+    Path("servicex.yaml").write_text(TWO)
+    assert find_backend().name == "one"
+    Path("servicex.yaml").write_text(TWO + "default_endpoint: two\n")
+    assert find_backend().name == "two"
+    assert find_backend("one").name == "one"
+
+
+def test_backend_has_url_and_token_and_hides_the_token(project: Path):
+    Path("servicex.yaml").write_text(TWO)
+    one, two = find_backend("one"), find_backend("two")
+    assert (one.url, one.token) == ("http://one.example", None)
+    assert (two.url, two.token) == ("https://two.example", "secret")
+    assert "secret" not in f"{two} {two!r}"
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "words"),
+    [
+        (TWO, "three", ["'three'", "one, two", "servicex.yaml"]),
+        (TWO + "default_endpoint: four", None, ["default_endpoint", "'four'", "one, two"]),
+        (TWO + "default_endpoint: [one]", None, ["default_endpoint", "one, two"]),
+    ],
+)
+def test_unknown_backend_names_those_there_are(
+    project: Path, text: str, name: str | None, words: list[str]
+):
+    Path("servicex.yaml").write_text(text)
+    with pytest.raises(UnknownBackendError) as caught:
+        find_backend(name)
+    assert all(word in str(caught.value) for word in words)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"", "api_endpoints"),
+        (b"just a text", "api_endpoints"),
+        (b"api_endpoints: []", "api_endpoints"),
+        (b"api_endpoints: secret", "no endpoint and no name"),
+        (b"api_endpoints: [{name: one, token: secret}]", "no endpoint"),
+        (b"api_endpoints: [{endpoint: 'http://one.example', token: secret}]", "no name"),
+        (b"api_endpoints: [{name: one, endpoint: , token: secret}]", "no endpoint"),
+        (b"api_endpoints: [{name: , endpoint: 'http://one.example'}]", "no name"),
+        (b"api_endpoints:\n  - token: secret: [", r"not valid YAML \(line 2\)"),
+        (b"api_endpoints: '\xff\xfe'", "cannot be read"),
+    ],
+)
+def test_broken_file_is_named_and_its_secrets_are_not(project: Path, text: bytes, words: str):
+    Path("servicex.yaml").write_bytes(text)
+    with pytest.raises(ConfigError, match=words) as caught:
+        find_backend()
+    assert str(Path("servicex.yaml").absolute()) in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("50ms", 0.05), ("2 minutes", 120.0), (3, 3.0), (0, 0.0), (None, None)]
+)
+def test_seconds(value: object, expected: float | None):
+    with dask.config.set({"servicex-layer.timeout": value}):
+        assert seconds("timeout") == expected
+
+
+@pytest.mark.parametrize("value", ["soon", -1, "-2s", [1], "nan", float("nan")])
+def test_seconds_of_no_time(value: object):
+    with (
+        dask.config.set({"servicex-layer.timeout": value}),
+        pytest.raises(ConfigError, match=r"servicex-layer\.timeout"),
+    ):
+        seconds("timeout")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "poll-interval",
+        "poll-interval-max",
+        "overlap",
+        "settle",
+        "connect-timeout",
+        "read-timeout",
+        "retry-timeout",
+    ],
+)
+def test_every_setting_has_a_default(name: str):
+    assert seconds(name)
