@@ -48,24 +48,14 @@ class Background:
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Start a coroutine; cancelling the future cancels it."""
         future: concurrent.futures.Future[T] = concurrent.futures.Future()
-        with self._lock:
-            self._running += 1
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._serve,
-                    args=(self._last_thread,),
-                    name="servicex-layer",
-                    daemon=True,
-                )
-                self._last_thread = self._thread
-                self._thread.start()
-            self._loop.call_soon_threadsafe(self._start, coroutine, future)
+        self._submit(coroutine, future)
         return future
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine and wait for its result; Ctrl-C cancels it."""
-        future = self.submit(coroutine)
+        future: concurrent.futures.Future[T] = concurrent.futures.Future()
         try:
+            self._submit(coroutine, future)
             return future.result()
         finally:
             future.cancel()
@@ -78,6 +68,23 @@ class Background:
             if self._last_thread is not None:
                 self._last_thread.join()
             self._loop.close()
+
+    def _submit(
+        self, coroutine: Coroutine[Any, Any, T], future: concurrent.futures.Future[T]
+    ) -> None:
+        with self._lock:
+            self._running += 1
+            # Before the thread, whose start may be interrupted.
+            self._loop.call_soon_threadsafe(self._start, coroutine, future)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._serve,
+                    args=(self._last_thread,),
+                    name="servicex-layer",
+                    daemon=True,
+                )
+                self._last_thread = self._thread
+                self._thread.start()
 
     def _serve(self, before: threading.Thread | None) -> None:
         if before is not None:
