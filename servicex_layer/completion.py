@@ -27,7 +27,8 @@ __all__ = ["CompletionFeed", "ended_badly"]
 # A transform in which nothing happens is looked at after this fraction of the time since
 # something last happened.
 _PATIENCE = 0.1
-_DAY = 86400.0
+# From here on, a look reaches back to the beginning.
+_LONGEST_OVERLAP = 3600.0
 # How many locations are asked for in one call.
 _BATCH = 256
 
@@ -231,14 +232,14 @@ class CompletionFeed:
         else:
             self._ledger.show((), None)
         missing = self._ledger.rows < counted
-        self._overlap = min(max(2 * overlap, 1.0), _DAY) if missing else overlap / 2
+        self._overlap = min(max(2 * overlap, 1.0), _LONGEST_OVERLAP) if missing else overlap / 2
 
     async def _ask(self, later_than: datetime | None, until: datetime | None) -> None:
         self._ledger.show(await self._rest.results(self.request_id, later_than), until)
 
     def _reach(self, overlap: float) -> datetime | None:
         newest = self._ledger.newest
-        if newest is None:
+        if newest is None or overlap >= _LONGEST_OVERLAP:
             return None
         reach = newest - timedelta(seconds=overlap)
         # What is about to be numbered for good must be seen whole.

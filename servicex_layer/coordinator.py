@@ -27,7 +27,7 @@ from servicex_layer.background import Background
 from servicex_layer.completion import CompletionFeed
 from servicex_layer.config import Polling, find_backend
 from servicex_layer.errors import ConfigError, InvalidArgumentError, ServiceXLayerError
-from servicex_layer.model import Backend, Location, ResultFile
+from servicex_layer.model import FILE_LAYER, Backend, Location, ResultFile
 from servicex_layer.parking import loop_of
 from servicex_layer.rest import RestClient
 
@@ -186,10 +186,14 @@ class FeedsPlugin(SchedulerPlugin):
 
     def remove_worker(self, scheduler: Scheduler, worker: str, **_: Any) -> None:
         """See `distributed.SchedulerPlugin.remove_worker`."""
-        del scheduler
         for address, wait in list(self._waits):
             if address == worker:
                 self.servicex_unwant(worker, wait)
+        # Dask gives up a task that was on several workers when they were lost. One that only
+        # waits is on many for long, and cannot be what they were lost of.
+        for task in scheduler.tasks.values():
+            if task.suspicious and task.prefix.name == FILE_LAYER:
+                task.suspicious = 0
 
     async def close(self) -> None:
         """See `distributed.SchedulerPlugin.close`."""

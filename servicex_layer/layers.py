@@ -18,6 +18,7 @@ from dask_awkward.utils import LazyInputsDict
 
 from servicex_layer.errors import InvalidArgumentError
 from servicex_layer.forms import as_form
+from servicex_layer.model import FILE_LAYER
 from servicex_layer.tasks import AwaitFile, ReadFile
 
 __all__ = ["SXFileLayer", "UprootLoadLayer"]
@@ -82,7 +83,7 @@ class SXFileLayer(Layer):
         self.backend = backend
         self.on_failed = on_failed
         token = dask.base.tokenize(request_id, npartitions, backend, on_failed)
-        self.name = f"servicex-file-{token}"
+        self.name = f"{FILE_LAYER}-{token}"
         self._numbers = range(npartitions)
 
     def __repr__(self) -> str:

@@ -9,7 +9,10 @@ from typing import Any
 
 from servicex_layer.errors import ProtocolError
 
-__all__ = ["Backend", "Location", "ResultFile", "TransformStatus"]
+__all__ = ["FILE_LAYER", "Backend", "Location", "ResultFile", "TransformStatus"]
+
+# How the names of the layers begin whose tasks wait for files; the rest is a hash.
+FILE_LAYER = "servicex-file"
 
 
 @dataclass(frozen=True, slots=True)

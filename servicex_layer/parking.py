@@ -72,9 +72,11 @@ class _ParkedTasks(WorkerPlugin):
 
     def transition(self, key: Key, start: str, finish: str, **_: Any) -> None:
         """See `distributed.WorkerPlugin.transition`."""
-        del start
-        if finish == "cancelled" and (future := self.futures.get(key)) is not None:
-            future.cancel()
+        # A task that runs cannot be released at once: Dask marks it and waits for its end.
+        if start in ("executing", "long-running") and finish == "released":
+            future = self.futures.get(key)
+            if future is not None:
+                future.cancel()
 
     def teardown(self, worker: Worker) -> None:
         """See `distributed.WorkerPlugin.teardown`."""

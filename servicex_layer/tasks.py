@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
-import threading
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import awkward as ak
 from awkward.forms import RecordForm
-from dask.callbacks import Callback
-from dask.typing import Key
 from dask_awkward.lib.io.columnar import ColumnProjectionMixin
 from distributed import Worker
 
+from servicex_layer.blocking import wait
 from servicex_layer.coordinator import feed, this_worker
 from servicex_layer.model import Location, ResultFile
 from servicex_layer.parking import loop_of, park
 from servicex_layer.reading import ExpiredLocationError, fetch, read
 
 __all__ = ["AwaitFile", "ReadFile"]
-
-T = TypeVar("T")
 
 
 class AwaitFile:
@@ -65,7 +60,7 @@ class AwaitFile:
         worker = this_worker()
         if worker is not None and _in_loop_of(worker):
             return park(worker, key, asyncio.wrap_future(waiting))
-        return _interruptible.result(key, waiting)
+        return wait(key, waiting)
 
     def __dask_tokenize__(self) -> tuple[object, ...]:
         """Tell what makes two of these the same."""
@@ -163,42 +158,3 @@ def _in_loop_of(worker: Worker) -> bool:
         return asyncio.get_running_loop() is loop_of(worker)
     except RuntimeError:
         return False
-
-
-class _Interruptible(Callback):
-    """Waits in threads of Dask's local schedulers, ended where their computation ends early.
-
-    A thread cannot be interrupted: after Ctrl-C, or an error elsewhere in the graph, it would
-    wait on, and the interpreter could not exit. Dask tells its callbacks which tasks were
-    running then.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(finish=self._end)  # type: ignore[no-untyped-call]
-        self._lock = threading.Lock()
-        self._waits: dict[Key, set[concurrent.futures.Future[Any]]] = {}
-
-    def result(self, key: Key, waiting: concurrent.futures.Future[T]) -> T:
-        with self._lock:
-            self._waits.setdefault(key, set()).add(waiting)
-        try:
-            return waiting.result()
-        finally:
-            waiting.cancel()
-            with self._lock:
-                self._waits[key].discard(waiting)
-                if not self._waits[key]:
-                    del self._waits[key]
-
-    def _end(self, _: Any, state: Mapping[str, Any], failed: bool) -> None:
-        if not failed:
-            return
-        with self._lock:
-            waits = [wait for key in state.get("running", ()) for wait in self._waits.get(key, ())]
-        for wait in waits:
-            wait.cancel()
-
-
-_interruptible = _Interruptible()
-# For the life of the process: a computation calls the callbacks that it found at its start.
-_interruptible.register()

@@ -32,7 +32,9 @@ def unruly_service():
         failing=FAILING,
         clock_offset=60.0,
     )
-    with LocalServiceX(delay=0.1, lookup_time=0.2, seed=7, authentication=True, faults=faults) as it:
+    with LocalServiceX(
+        delay=0.1, lookup_time=0.2, seed=7, authentication=True, faults=faults
+    ) as it:
         yield it
 
 
