@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import copyreg
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from dask.blockwise import Blockwise, BlockwiseDepDict, blockwise_token
 from dask.highlevelgraph import Layer, MaterializedLayer
 from dask.typing import Key
 from dask_awkward.layers import AwkwardInputLayer
+from dask_awkward.lib.core import Array, new_array_object
 from dask_awkward.utils import LazyInputsDict
 
 from servicex_layer.errors import InvalidArgumentError
@@ -290,3 +292,20 @@ def _check(request_id: object, npartitions: object, on_failed: object) -> None:
         )
     if on_failed not in ("skip", "raise"):
         raise InvalidArgumentError(f"on_failed={on_failed!r} is neither 'skip' nor 'raise'.")
+
+
+def _array(
+    graph: Any, name: str, form: Form, behavior: Mapping[Any, Any] | None, divisions: Any
+) -> Array:
+    meta = ak.typetracer.typetracer_from_form(form, behavior=behavior)
+    return new_array_object(graph, name, meta=meta, divisions=divisions)
+
+
+def _reduce(array: Array) -> Any:
+    meta = array._meta
+    return _array, (array.dask, array.name, meta.layout.form, meta.behavior, array.divisions)
+
+
+# dask-awkward 2026.2 cannot pickle its arrays: it hands over their metas, in which awkward looks
+# for buffers. Their forms are all that is in them.
+copyreg.pickle(Array, _reduce)

@@ -75,6 +75,7 @@ class ModelServer:
         )
 
     async def results(self, request_id, later_than=None):
+        assert request_id == "a-request"
         await asyncio.sleep(0)
         rows = []
         for i, row in enumerate(self.script):
@@ -178,8 +179,7 @@ def test_an_observer_alone_loses_nothing_or_says_so_beyond_the_settle_time(data)
 
     try:
         found = asyncio.run(observe())
-    except CompletionOrderError as error:
-        assert "a-request" in str(error)
+    except CompletionOrderError:
         return
     assert sorted(name for name in found if name) == expected(script)
 

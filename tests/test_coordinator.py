@@ -11,6 +11,7 @@ from functools import partial
 import dask
 import numpy as np
 import pytest
+from dask.base import compute
 from dask.highlevelgraph import HighLevelGraph
 from dask_awkward.lib.core import new_array_object
 from distributed import Client, LocalCluster
@@ -67,7 +68,7 @@ def by_hand(request_id, npartitions):
 
 def firsts(array):
     """Compute the number in each partition that tells its file."""
-    return [int(part[0] // 100) for part in dask.compute(*array.x.to_delayed()) if len(part)]
+    return [int(part[0] // 100) for part in compute(*array.x.to_delayed()) if len(part)]
 
 
 # One feed

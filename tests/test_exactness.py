@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dask
 import numpy as np
 import pytest
+from dask.base import compute
 
 import servicex_layer as sxl
 from servicex_layer.local import Faults, LocalServiceX
@@ -46,7 +46,7 @@ def test_every_successful_file_is_read_once(
     monkeypatch.setenv("DASK_SERVICEX_LAYER__SETTLE", "2.5s")
     request_id = unruly_service.submit(numbered, tree="events")
     events = sxl.from_servicex(request_id, form="{event: int64}")
-    partitions = dask.compute(*events.event.to_delayed())
+    partitions = compute(*events.event.to_delayed())
     found = [partition.tolist() for partition in partitions]
     whole = [[10 * index + i for i in range(3)] for index in range(COUNT) if index not in FAILING]
     assert sorted(found[: len(whole)]) == whole
