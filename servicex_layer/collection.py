@@ -15,8 +15,8 @@ from servicex_layer.coordinator import active_client, background, process_feed, 
 from servicex_layer.errors import FormError, WaitTimeoutError
 from servicex_layer.forms import as_form
 from servicex_layer.layers import SXFileLayer, UprootLoadLayer
-from servicex_layer.model import Backend, TransformStatus
-from servicex_layer.reading import fetch, form_of
+from servicex_layer.model import Backend, Location, TransformStatus
+from servicex_layer.reading import form_of
 from servicex_layer.rest import RestClient
 
 __all__ = ["from_servicex"]
@@ -135,5 +135,9 @@ def _form_of_first(
             "form='{JetPt: var * float64}'."
         )
     what = f"Result {file.name!r} of request {status.request_id}"
-    location = background().run(feed.locate(file.name))
-    return form_of(fetch(location, what), tree, what)
+    found = file
+
+    def locate(rejected: str | None) -> Location:
+        return background().run(feed.locate(found.name, rejected))
+
+    return form_of(found, locate, tree, what)

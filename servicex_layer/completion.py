@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from servicex_layer.config import Polling
@@ -125,7 +126,7 @@ class CompletionFeed:
                 "submit the request again."
             )
         if number < len(self._ledger.files):
-            return self._ledger.files[number]
+            return replace(self._ledger.files[number], format=status.result_format)
         if status.status != "Complete":
             raise ended_badly(status)
         if len(self._ledger.files) < status.completed:
@@ -146,6 +147,8 @@ class CompletionFeed:
         rejected : str, optional
             A URL that was not accepted when it was used; it is not given again.
         """
+        if self.status is not None and self.status.destination == "volume":
+            return Location("", path=name)
         return await self._store.locate(self._ledger.after(name, _BATCH), rejected)
 
     def _is_decided(self, number: int) -> bool:

@@ -11,7 +11,7 @@ from awkward.types import ArrayType, ListType, RegularType
 
 from servicex_layer.errors import FormError, SchemaMismatchError
 
-__all__ = ["as_form", "conform", "datashape_of"]
+__all__ = ["as_form", "conform", "datashape_of", "select"]
 
 
 def as_form(form: Form | str) -> RecordForm:
@@ -57,6 +57,41 @@ def as_form(form: Form | str) -> RecordForm:
             "has named columns. Write it like '{JetPt: var * float64}'."
         )
     return made
+
+
+def select(form: RecordForm, columns: frozenset[str] | None, *, nested: bool = True) -> RecordForm:
+    """Take some columns of a form.
+
+    Parameters
+    ----------
+    form : awkward.forms.RecordForm
+        All columns.
+    columns : frozenset of str or None
+        Their names; those of fields within records begin with the record's, and a dot. ``None``
+        takes all.
+    nested : bool
+        Whether to take some fields of a record without the others.
+
+    Examples
+    --------
+    >>> muons = as_form("{muons: var * {pt: float64, eta: float64}, met: float32}")
+    >>> datashape_of(select(muons, frozenset({"muons.pt"})))
+    '{muons: var * {pt: float64}}'
+    """
+    return form if columns is None else _select(form, columns, "", nested=nested)
+
+
+def _select(form: Any, columns: frozenset[str], prefix: str, *, nested: bool = True) -> Any:
+    if not form.is_record:
+        return form.copy(content=_select(form.content, columns, prefix))
+    contents = {}
+    for name in form.fields:
+        path, content = f"{prefix}{name}", form.content(name)
+        if path in columns:
+            contents[name] = content
+        elif any(column.startswith(f"{path}.") for column in columns):
+            contents[name] = _select(content, columns, f"{path}.") if nested else content
+    return form.copy(contents=list(contents.values()), fields=list(contents))
 
 
 def datashape_of(form: Form) -> str:

@@ -55,6 +55,8 @@ class ResultFile:
         Number of events that the transformer counted.
     size : int
         Size of the result in bytes.
+    format : str
+        ``root-file``, ``root-rntuple`` or ``parquet``: that of the request.
     """
 
     id: int
@@ -63,6 +65,7 @@ class ResultFile:
     input: str
     events: int
     size: int
+    format: str = "root-file"
 
     @property
     def order(self) -> tuple[datetime, int]:
@@ -198,11 +201,14 @@ class Location:
         Headers that must be sent along.
     expires : float
         Unix time, in seconds, at which the URL stops working.
+    path : str or None
+        A path that this machine sees instead, where results go to a volume.
     """
 
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     expires: float = float("inf")
+    path: str | None = None
 
 
 def _utc(text: str) -> datetime:

@@ -31,14 +31,14 @@ from servicex_layer.errors import (
 )
 from servicex_layer.model import Backend, Location, Row, TransformStatus
 
-__all__ = ["RestClient", "http_timeout", "tls"]
+__all__ = ["LONGEST_PAUSE", "PASSING", "RestClient", "http_timeout", "retry_after", "tls"]
 
 _TRANSFORMATION = "/servicex/transformation"
 # The official client renews an access token that has less than this left.
 _LEAST_TOKEN_LIFE = 60.0
 # Answers after which the same call may well succeed: RFC 9110 and RFC 6585.
-_PASSING = frozenset({408, 429, 500, 502, 503, 504})
-_LONGEST_PAUSE = 5.0
+PASSING = frozenset({408, 429, 500, 502, 503, 504})
+LONGEST_PAUSE = 5.0
 
 
 class RestClient:
@@ -253,9 +253,9 @@ class RestClient:
         except httpx.TransportError as error:
             raise _PassingError(f"{type(error).__name__} {error}".rstrip()) from error
         self._note_clock(response)
-        if response.status_code in _PASSING and not _is_final(response):
+        if response.status_code in PASSING and not _is_final(response):
             raise _PassingError(
-                f"{response.status_code} {response.reason_phrase}", _retry_after(response)
+                f"{response.status_code} {response.reason_phrase}", retry_after(response.headers)
             )
         return response
 
@@ -276,7 +276,7 @@ class _PassingError(Exception):
         self.retry_after = retry_after
 
 
-_exponential = tenacity.wait_random_exponential(multiplier=0.2, max=_LONGEST_PAUSE)
+_exponential = tenacity.wait_random_exponential(multiplier=0.2, max=LONGEST_PAUSE)
 
 
 def _pause(state: tenacity.RetryCallState) -> float:
@@ -285,9 +285,10 @@ def _pause(state: tenacity.RetryCallState) -> float:
     return max(asked or 0.0, _exponential(state))
 
 
-def _retry_after(response: httpx.Response) -> float | None:
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read how many seconds a server asks to be left alone for, if it does."""
     try:
-        return float(response.headers["Retry-After"])
+        return float(headers["Retry-After"])
     except (KeyError, ValueError):
         return None
 

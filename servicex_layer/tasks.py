@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import awkward as ak
@@ -13,9 +14,10 @@ from distributed import Worker
 
 from servicex_layer.blocking import wait
 from servicex_layer.coordinator import feed, this_worker
+from servicex_layer.forms import select
 from servicex_layer.model import Location, ResultFile
 from servicex_layer.parking import loop_of, park
-from servicex_layer.reading import ExpiredLocationError, fetch, read
+from servicex_layer.reading import read
 
 __all__ = ["AwaitFile", "ReadFile"]
 
@@ -80,8 +82,8 @@ class ReadFile(ColumnProjectionMixin):
         What the file's columns are.
     tree : str or None
         The tree's name; ``None`` for the file's only one.
-    columns : tuple of str, optional
-        The columns to read; by default all of the form.
+    columns : frozenset of str, optional
+        The columns to read, fields of records with dots; by default all of the form.
     behavior : mapping, optional
         The array's behavior.
     await_file : AwaitFile, optional
@@ -98,7 +100,7 @@ class ReadFile(ColumnProjectionMixin):
         form: RecordForm,
         tree: str | None,
         *,
-        columns: tuple[str, ...] | None = None,
+        columns: frozenset[str] | None = None,
         behavior: Mapping[Any, Any] | None = None,
         await_file: AwaitFile | None = None,
     ) -> None:
@@ -106,7 +108,7 @@ class ReadFile(ColumnProjectionMixin):
         self.backend = backend
         self.form = form
         self.tree = tree
-        self.columns = tuple(form.fields) if columns is None else columns
+        self.columns = columns
         self.behavior = behavior
         self.await_file = await_file
 
@@ -119,38 +121,27 @@ class ReadFile(ColumnProjectionMixin):
 
     def project_columns(self, columns: frozenset[str]) -> ReadFile:
         """Give the same, reading only these columns; see `ColumnProjectionMixin`."""
-        # A field of a nested record is named with dots; a file's column is read whole.
-        wanted = tuple(
-            name
-            for name in self.columns
-            if any(column == name or column.startswith(f"{name}.") for column in columns)
-        )
         return ReadFile(
             self.request_id,
             self.backend,
             self.form,
             self.tree,
-            columns=wanted,
+            columns=columns,
             behavior=self.behavior,
             await_file=self.await_file,
         )
 
     def _read(self, file: ResultFile) -> ak.contents.Content:
         what = f"Result {file.name!r} of request {self.request_id}"
-        location = self._locate(file)
-        try:
-            body = fetch(location, what)
-        except ExpiredLocationError:
-            body = fetch(self._locate(file, location.url), what)
-        return read(body, self.form, self.columns, self.tree, what)
+        locate = partial(self._locate, file)
+        return read(file, locate, self.form, self.columns, self.tree, what)
 
-    def _locate(self, file: ResultFile, rejected: str | None = None) -> Location:
+    def _locate(self, file: ResultFile, rejected: str | None) -> Location:
         found = feed(self.request_id, self.backend)
         return found.submit(found.locate(file.name, rejected)).result()
 
     def _empty(self) -> ak.contents.Content:
-        chosen = RecordForm([self.form.content(name) for name in self.columns], list(self.columns))
-        return chosen.length_zero_array(highlevel=False)
+        return select(self.form, self.columns).length_zero_array(highlevel=False)
 
 
 def _in_loop_of(worker: Worker) -> bool:

@@ -204,7 +204,7 @@ def test_optimization_leaves_only_needed_columns_in_the_reader():
         ).layers.values()
         if isinstance(layer, UprootLoadLayer)
     ]
-    assert [reader.columns for reader in readers] == [("v",)]
+    assert [reader.columns for reader in readers] == [frozenset({"v"})]
     assert optimized.npartitions == 3
 
 

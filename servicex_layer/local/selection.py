@@ -9,7 +9,7 @@ from typing import Any
 from servicex_layer.errors import InvalidArgumentError
 
 CODEGEN = "uproot-raw"
-RESULT_FORMATS = ("root-file",)
+RESULT_FORMATS = ("root-file", "root-rntuple", "parquet")
 
 _ARRAYS_KEYS = ("expressions", "cut", "filter_name", "filter_typename", "aliases")
 # what the official client writes beside them; this server's functions are always the standard ones

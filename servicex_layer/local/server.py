@@ -188,7 +188,9 @@ class LocalServiceX:
             The query: ``treename``, ``filter_name`` and ``cut`` of ``uproot-raw``.
         selection
             The whole query instead, as JSON or as what it stands for.
-        result_format, title
+        result_format
+            ``root-file``, ``root-rntuple`` or ``parquet``.
+        title
             As in a ServiceX request.
         manual
             Files are transformed, but nothing is reported before `release`.

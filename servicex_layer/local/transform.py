@@ -9,6 +9,7 @@ import awkward as ak
 import uproot
 
 from servicex_layer.errors import InvalidArgumentError
+from servicex_layer.local.formats import write_parquet, write_root_file, write_root_rntuple
 from servicex_layer.local.selection import RESULT_FORMATS, TreeQuery, parse_selection
 
 
@@ -53,9 +54,17 @@ def run_query(
         tables = {
             name: table for query in queries for name, table in _read_tables(source, query).items()
         }
-    _write_root_file(Path(output_path), tables)
+    path = Path(output_path)
+    match result_format:
+        case "root-file":
+            write_root_file(path, tables)
+        case "root-rntuple":
+            write_root_rntuple(path, tables)
+        case _:
+            several = sum(len(query.trees) for query in queries) > 1
+            write_parquet(path, tables, tell_trees=several)
     events = sum(len(table) for table in tables.values())
-    return Transformed(events, Path(output_path).stat().st_size)
+    return Transformed(events, path.stat().st_size)
 
 
 def _read_tables(source: uproot.ReadOnlyDirectory, query: TreeQuery) -> dict[str, ak.Array]:
@@ -63,13 +72,9 @@ def _read_tables(source: uproot.ReadOnlyDirectory, query: TreeQuery) -> dict[str
     for tree, output in query.trees.items():
         if query.may_miss and tree not in source:
             continue
-        tables[output] = source[tree].arrays(**query.arguments)
+        # a cut leaves indices, which not every format can be written from
+        table = ak.to_packed(source[tree].arrays(**query.arguments))
+        if not table.fields:
+            raise InvalidArgumentError(f"the query selects no branch of the tree {tree!r}")
+        tables[output] = table
     return tables
-
-
-def _write_root_file(path: Path, tables: dict[str, ak.Array]) -> None:
-    with uproot.recreate(path) as sink:
-        for name, table in tables.items():
-            if not table.fields:
-                raise InvalidArgumentError(f"the query selects no branch of the tree {name!r}")
-            sink.mktree(name, {field: table[field] for field in table.fields})

@@ -1,0 +1,145 @@
+"""The table of a Parquet file, by pyarrow."""
+
+from __future__ import annotations
+
+import io
+from typing import Self, cast
+
+import awkward as ak
+import pyarrow as pa
+import pyarrow.parquet as pq
+from awkward.forms import RecordForm
+
+from servicex_layer.errors import CorruptResultError, SchemaMismatchError
+from servicex_layer.transfer import Body
+
+__all__ = ["ParquetTable"]
+
+
+class ParquetTable:
+    """The table of a Parquet file whose bytes are somewhere.
+
+    Parameters
+    ----------
+    body : Body
+        The bytes.
+    what : str
+        Which file, for errors.
+
+    Raises
+    ------
+    CorruptResultError, SchemaMismatchError
+        As their names say; the last two methods too.
+    """
+
+    entries: int
+    nested = True
+
+    def __init__(self, body: Body, what: str) -> None:
+        self._what = what
+        self._file = _BodyFile(body)
+        try:
+            self._table = pq.ParquetFile(pa.PythonFile(self._file, mode="r"))
+        except (pa.ArrowException, OSError) as error:
+            raise self._corrupt(error) from error
+        self.entries = self._table.metadata.num_rows
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._table.close()
+
+    def form(self) -> RecordForm:
+        """Tell what the columns are, without reading one."""
+        return cast(RecordForm, ak.from_arrow_schema(self._table.schema_arrow))
+
+    def read(self, form: RecordForm) -> dict[str, ak.contents.Content]:
+        """Read the columns of a form, of records only the fields that it has."""
+        if not form.fields:
+            return {}
+        there = self._table.schema_arrow.names
+        for name in form.fields:
+            if name not in there:
+                raise SchemaMismatchError(
+                    f"The column {name!r} is in the form but not in {self._what}, which has "
+                    f"{', '.join(there)}."
+                )
+        paths = self._paths(form)
+        try:
+            self._file.fetch(self._ranges(set(paths)))
+            table = self._table.read(columns=paths, use_threads=False)
+        except (pa.ArrowException, OSError) as error:
+            raise self._corrupt(error) from error
+        record = ak.from_arrow(table, highlevel=False)
+        return {name: record.content(name) for name in form.fields}
+
+    def _paths(self, form: RecordForm) -> list[str]:
+        """List the file's own names of the leaves of a form."""
+        schema = self._table.schema
+        leaves = [schema.column(i).path for i in range(len(schema))]
+        # Between a list and what is in it, a path has names that writers choose.
+        item = next((f"list.{it}" for it in ("item", "element") if _has(leaves, it)), "list.item")
+        wanted = form.columns(list_indicator=item)
+        return [
+            leaf
+            for leaf in leaves
+            if any(leaf == path or leaf.startswith(f"{path}.") for path in wanted)
+        ]
+
+    def _ranges(self, paths: set[str]) -> list[tuple[int, int]]:
+        metadata = self._table.metadata
+        ranges = []
+        for group in range(metadata.num_row_groups):
+            for i in range(metadata.num_columns):
+                column = metadata.row_group(group).column(i)
+                if column.path_in_schema in paths:
+                    start = column.data_page_offset
+                    if column.has_dictionary_page:
+                        start = min(start, column.dictionary_page_offset)
+                    ranges.append((start, start + column.total_compressed_size))
+        return ranges
+
+    def _corrupt(self, error: Exception) -> CorruptResultError:
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return CorruptResultError(f"{self._what} is no Parquet file that can be read: {said}")
+
+
+def _has(leaves: list[str], item: str) -> bool:
+    return any(f".list.{item}" in leaf for leaf in leaves)
+
+
+class _BodyFile(io.RawIOBase):
+    """A file for pyarrow; what was fetched for it is read without another call."""
+
+    def __init__(self, body: Body) -> None:
+        super().__init__()
+        self._body = body
+        self._at = 0
+        self._pieces: list[tuple[int, memoryview]] = []
+
+    def fetch(self, ranges: list[tuple[int, int]]) -> None:
+        starts = (start for start, _ in ranges)
+        self._pieces = list(zip(starts, self._body.read(ranges), strict=True))
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._body.size}[whence]
+        self._at = base + offset
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        stop = self._body.size if size < 0 else min(self._at + size, self._body.size)
+        start, self._at = self._at, max(stop, self._at)
+        for begin, piece in self._pieces:
+            if begin <= start and stop <= begin + len(piece):
+                return bytes(piece[start - begin : stop - begin])
+        return bytes(self._body.read([(start, max(start, stop))], keep=True)[0])

@@ -1,0 +1,198 @@
+"""A TTree or RNTuple of a ROOT file, by Uproot."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator, Sequence
+from typing import Any, Self
+
+import awkward as ak
+import uproot
+from awkward.forms import RecordForm
+from uproot.interpretation.identify import UnknownInterpretation
+from uproot.source.chunk import Chunk, Source
+
+from servicex_layer.errors import (
+    AmbiguousTreeError,
+    CorruptResultError,
+    ResultError,
+    SchemaMismatchError,
+    TreeNotFoundError,
+)
+from servicex_layer.transfer import Body
+
+__all__ = ["RootTree"]
+
+_TTREES = frozenset({"TTree", "TNtuple", "TNtupleD"})
+_RNTUPLE = "ROOT::RNTuple"
+
+
+class RootTree:
+    """A tree of a ROOT file whose bytes are somewhere.
+
+    Parameters
+    ----------
+    body : Body
+        The bytes.
+    tree : str or None
+        The tree's name; ``None`` for the file's only one.
+    what : str
+        Which file, for errors.
+
+    Raises
+    ------
+    CorruptResultError, TreeNotFoundError, AmbiguousTreeError, SchemaMismatchError
+        As their names say; the last two methods too.
+    """
+
+    entries: int
+    nested: bool
+
+    def __init__(self, body: Body, tree: str | None, what: str) -> None:
+        self._what = what
+        try:
+            self._file = uproot.reading.ReadOnlyFile(what, handler=_BodySource, body=body)
+            kind, self._tree = _choose(self._file.root_directory, tree, what)
+            self.entries = int(self._tree.num_entries)
+        except ResultError:
+            raise
+        except Exception as error:
+            raise self._corrupt(error) from error
+        self.nested = kind == _RNTUPLE
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def form(self) -> RecordForm:
+        """Tell what the columns are, without reading one."""
+        if self.nested:
+            form, _ = self._tree.to_akform()
+            return form
+        branches = list(_branches(self._tree))
+        forms = [branch.interpretation.awkward_form(self._tree.file) for branch in branches]
+        return RecordForm(forms, [branch.name for branch in branches])
+
+    def read(self, form: RecordForm) -> dict[str, ak.contents.Content]:
+        """Read the columns of a form; of an RNTuple's records only the fields that it has."""
+        if not form.fields:
+            return {}
+        chosen = self._fields(form) if self.nested else self._chosen_branches(form)
+        # By identity: a branch is a mapping of its branches, and equal to all that have none.
+        identities = {id(one) for one in chosen}
+        which = "filter_field" if self.nested else "filter_branch"
+        try:
+            arrays = self._tree.arrays(
+                **{which: lambda one: id(one) in identities}, how=None if self.nested else dict
+            )
+        except ResultError:
+            raise
+        except Exception as error:
+            raise self._corrupt(error) from error
+        return {name: arrays[name].layout for name in form.fields}
+
+    def _chosen_branches(self, form: RecordForm) -> list[Any]:
+        branches = {branch.name: branch for branch in _branches(self._tree)}
+        return [
+            branches[name] if name in branches else self._missing(name, branches)
+            for name in form.fields
+        ]
+
+    def _fields(self, form: RecordForm) -> list[Any]:
+        keys = self._tree.keys()
+        return [
+            self._tree[path] if path in keys else self._missing(path, keys)
+            for name in form.fields
+            for path in _leaves(form.content(name), name)
+        ]
+
+    def _missing(self, name: str, there: Sequence[str] | dict[str, Any]) -> Any:
+        raise SchemaMismatchError(
+            f"The column {name!r} is in the form but not in {self._what}, whose tree "
+            f"{self._tree.name!r} has {', '.join(there)}."
+        )
+
+    def _corrupt(self, error: Exception) -> CorruptResultError:
+        said = str(getattr(error, "message", error)).strip() or type(error).__name__
+        return CorruptResultError(
+            f"{self._what} is no ROOT file that can be read: {said.splitlines()[0]}"
+        )
+
+
+def _choose(directory: Any, tree: str | None, what: str) -> tuple[str, Any]:
+    kinds = directory.classnames(recursive=True, cycle=False)
+    trees = {name: kind for name, kind in kinds.items() if kind in _TTREES or kind == _RNTUPLE}
+    if tree is not None and tree not in trees:
+        there = ", ".join(trees) or "no tree at all"
+        raise TreeNotFoundError(f"{what} has no tree {tree!r}; it has {there}.")
+    if not trees:
+        raise TreeNotFoundError(f"{what} has no tree at all.")
+    if tree is None and len(trees) > 1:
+        raise AmbiguousTreeError(
+            f"{what} has several trees: {', '.join(trees)}. Choose one with tree=…"
+        )
+    chosen = tree or next(iter(trees))
+    return trees[chosen], directory[chosen]
+
+
+def _branches(tree: Any) -> Iterator[Any]:
+    """Go through the branches that hold values, in the file's order."""
+    for branch in tree.branches:
+        if isinstance(branch.interpretation, UnknownInterpretation):
+            yield from _branches(branch)
+        else:
+            yield branch
+
+
+def _leaves(form: Any, path: str) -> Iterator[str]:
+    """List the keys that an RNTuple gives to the leaves of a field."""
+    if form.is_record:
+        for name in form.fields:
+            yield from _leaves(form.content(name), f"{path}.{name}")
+    elif form.is_union:
+        for content in form.contents:
+            yield from _leaves(content, path)
+    elif (form.is_list or form.is_option or form.is_indexed) and not _is_string(form):
+        yield from _leaves(form.content, path)
+    else:
+        yield path
+
+
+def _is_string(form: Any) -> bool:
+    return form.parameter("__array__") in ("string", "bytestring")
+
+
+class _BodySource(Source):  # type: ignore[misc]
+    """Uproot's view of the bytes of a result."""
+
+    closed = False
+
+    def __init__(self, path: str, *, body: Body, **_: Any) -> None:
+        super().__init__()
+        self._file_path = path
+        self._num_bytes = body.size
+        self._body = body
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def chunk(self, start: int, stop: int) -> Chunk:
+        # Uproot asks for more than there is at the end of small files.
+        stop = max(start, min(stop, self._body.size))
+        return Chunk.wrap(self, self._body.read([(start, stop)], keep=True)[0], start)
+
+    def chunks(
+        self, ranges: Sequence[tuple[int, int]], notifications: queue.Queue[Chunk]
+    ) -> list[Chunk]:
+        pieces = self._body.read(ranges)
+        chunks = [
+            Chunk.wrap(self, piece, start) for piece, (start, _) in zip(pieces, ranges, strict=True)
+        ]
+        for chunk in chunks:
+            notifications.put(chunk)
+        return chunks
