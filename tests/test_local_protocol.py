@@ -436,9 +436,10 @@ def test_ids_grow_with_holes_across_requests(service, client, inputs):
 
 def test_files_are_transformed_while_the_lookup_finds_more(inputs):
     with (
-        LocalServiceX(lookup_time=3) as service,
+        LocalServiceX(lookup_time=1.5, parallelism=1) as service,
         httpx.Client(base_url=service.url, trust_env=False) as client,
     ):
+        wait_until_over(client, service.submit(inputs[:1], tree="events"))  # starts the process
         request_id = service.submit(inputs * 4, tree="events")
         seen = []
         status = get_status(client, request_id)
