@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import io
 import os
+import signal
 import tempfile
 import threading
 import time
@@ -58,6 +59,14 @@ def no_threads_left() -> Iterator[None]:
         if thread.name.startswith("servicex-layer"):
             thread.join(10)
             assert not thread.is_alive(), f"{thread.name} is left over"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c() -> Iterator[None]:
+    """Have SIGINT do what it does in a terminal: a shell's background jobs ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True)
