@@ -32,7 +32,8 @@ def from_servicex(
     """Make a lazy array of the results of a request, which may still be running.
 
     Returns as soon as the number of files is known. Partition N is the N-th file to be finished;
-    it is computed as soon as ServiceX has finished it.
+    it is computed as soon as ServiceX has finished it. Where a Dask client is active, its cluster
+    is told how to follow the request; with an asynchronous client, await `register` for that.
 
     Parameters
     ----------

@@ -30,6 +30,8 @@ __all__ = ["CompletionFeed", "ended_badly"]
 _PATIENCE = 0.1
 # From here on, a look reaches back to the beginning.
 _LONGEST_OVERLAP = 3600.0
+# How many failed files an error names.
+_NAMED = 3
 # How many locations are asked for in one call.
 _BATCH = 256
 
@@ -119,11 +121,13 @@ class CompletionFeed:
                 f"but the array has {npartitions} partitions: some would be lost. Make the array "
                 "once the lookup is over, with the number of files as number of partitions."
             )
-        if on_failed == "raise" and (status.failed or self._ledger.failed):
+        failures = self._ledger.failures
+        if on_failed == "raise" and failures:
+            more = f" and {len(failures) - _NAMED} more" if len(failures) > _NAMED else ""
             raise FailedFilesError(
-                f"Request {self.request_id}: {max(status.failed, self._ledger.failed)} of "
-                f"{status.files} files failed. Leave their events out with on_failed='skip', or "
-                "submit the request again."
+                f"Request {self.request_id}: {len(failures)} of {status.files} files failed: "
+                f"{', '.join(failures[:_NAMED])}{more}. Leave their events out with "
+                "on_failed='skip', or submit the request again."
             )
         if number < len(self._ledger.files):
             return replace(self._ledger.files[number], format=status.result_format)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +126,7 @@ def find_backend(name: str | None = None, config_path: str | Path | None = None)
         Where the file has no backend of this name.
     """
     path = _find_file(config_path or dask.config.get("servicex-layer.config-path"))
-    config = _read_file(path)
+    config = _read_file(path, path.stat().st_mtime_ns)
     backends = {backend.name: backend for backend in _backends(path, config)}
     wanted = name or config.get("default_endpoint") or config.get("default-endpoint")
     if not wanted:
@@ -165,7 +166,9 @@ def _candidates() -> Iterator[Path]:
             yield directory / name
 
 
-def _read_file(path: Path) -> dict[str, Any]:
+@functools.lru_cache(maxsize=8)
+def _read_file(path: Path, changed: int) -> dict[str, Any]:
+    del changed  # another file than the one that was read
     try:
         config = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError) as error:

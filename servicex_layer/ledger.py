@@ -44,7 +44,7 @@ class Ledger:
     """
 
     files: list[ResultFile]
-    failed: int
+    failures: list[str]
     newest: datetime | None
     _seen: set[int]
     _names: set[str]
@@ -55,7 +55,7 @@ class Ledger:
         self.request_id = request_id
         self.settled = settled
         self.files = []
-        self.failed = 0
+        self.failures = []
         self.newest = None
         self._seen = set()
         self._names = set()
@@ -90,7 +90,7 @@ class Ledger:
             if self.newest is None or row.file.created_at > self.newest:
                 self.newest = row.file.created_at
             if not row.success:
-                self.failed += 1
+                self.failures.append(row.file.input)
             elif row.file.name not in self._names:
                 # A file that was transformed twice, as after a lost transformer, has two rows
                 # and one object: its events count once.

@@ -112,5 +112,5 @@ def _open(
 def _body(file: ResultFile, locate: Locate, what: str) -> Body:
     location = locate(None)
     if location.path is not None:
-        return Local(location.path, what)
+        return Local(file, location.path, what)
     return Remote(file, location, locate, what)

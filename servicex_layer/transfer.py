@@ -107,13 +107,14 @@ class Remote:
     ) -> None:
         self.transfer = Transfer()
         self._what = what
-        self._announced = file.size
+        self._file = file
         self._locate = locate
         self._location = location
         self._etag: str | None = None
         # What is kept of it, in order: metadata that is read in small pieces, or all.
         self._kept: list[Piece] = []
-        self.size = self._open()
+        self.size = file.size
+        self._open()
 
     def read(self, ranges: Sequence[Range], *, keep: bool = False) -> list[memoryview]:
         """Read ranges of bytes, each from its first to before its last.
@@ -146,22 +147,18 @@ class Remote:
             for one, piece in zip(ranges, found, strict=True)
         ]
 
-    def _open(self) -> int:
+    def _open(self) -> None:
         threshold = parse_bytes(dask.config.get("servicex-layer.range-threshold"))
-        if self._announced <= threshold:
+        if self.size <= threshold:
             body, _ = self._get({}, 0)
-            self._kept = [(0, body)]
-            return self._checked(len(body))
-        tail = max(self._announced - _TAIL, _HEAD)
-        self._kept = self._fetch([(0, _HEAD), (tail, self._announced)])
-        return self._announced
+            self._keep_all(body)
+        else:
+            tail = max(self.size - _TAIL, _HEAD)
+            self._kept = self._fetch([(0, _HEAD), (tail, self.size)])
 
-    def _checked(self, size: int) -> int:
-        if size < self._announced:
-            raise CorruptResultError(
-                f"{self._what} has {size} bytes, but the backend reported {self._announced}."
-            )
-        return size
+    def _keep_all(self, body: bytes) -> None:
+        self.size = _checked(len(body), self._file, self._what)
+        self._kept = [(0, body)]
 
     def _fetch(self, ranges: Sequence[Range]) -> list[Piece]:
         if len(ranges) < 2:
@@ -175,8 +172,7 @@ class Remote:
         if not whole:
             return start, body
         # A store need not serve ranges (RFC 9110, 14.2): then this is all there is to fetch.
-        self._checked(len(body))
-        self._kept = [(0, body)]
+        self._keep_all(body)
         return start, body[start:stop]
 
     def _get(self, headers: dict[str, str], length: int) -> tuple[bytes, bool]:
@@ -231,7 +227,7 @@ class Remote:
             raise _PassingError(said, after=retry_after(response.headers))
         if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise CorruptResultError(
-                f"{self._what} has less than the {self._announced} bytes that the backend reported."
+                f"{self._what} has less than the {self._file.size} bytes that the backend reported."
             )
         if status not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
             raise MissingObjectError(f"{self._what} could not be fetched: {said}.")
@@ -244,7 +240,7 @@ class Remote:
                 )
             total = given.partition("/")[2]
             if total.isdecimal():
-                self._checked(int(total))
+                self.size = _checked(int(total), self._file, self._what)
         etag = response.headers.get("ETag")
         if self._etag is not None and etag != self._etag:
             raise CorruptResultError(f"{self._what} changed in the object store as it was read.")
@@ -264,6 +260,8 @@ class Local:
 
     Parameters
     ----------
+    file : ResultFile
+        Which result.
     path : str
         Where it is.
     what : str
@@ -271,20 +269,27 @@ class Local:
 
     Raises
     ------
+    CorruptResultError
+        Where it is shorter than was announced.
     MissingObjectError
         Where there is no such file.
     """
 
     transfer: Transfer
 
-    def __init__(self, path: str, what: str) -> None:
+    def __init__(self, file: ResultFile, path: str, what: str) -> None:
         self.transfer = Transfer()
+        self._what = what
         try:
-            with open(path, "rb") as file:  # noqa: PTH123  (a name may hold anything)
-                self.size = os.fstat(file.fileno()).st_size
-                self._body = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError) as error:
-            raise MissingObjectError(f"{what} cannot be read from {path}: {error}.") from error
+            with open(path, "rb") as opened:  # noqa: PTH123  (a name may hold anything)
+                self.size = os.fstat(opened.fileno()).st_size
+                # Nothing cannot be mapped.
+                self._body = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) if self.size else b""
+        except OSError as error:
+            raise MissingObjectError(
+                f"{what} cannot be read from {path}: {error.strerror}."
+            ) from error
+        _checked(self.size, file, what)
 
     def read(self, ranges: Sequence[Range], *, keep: bool = False) -> list[memoryview]:
         """Read ranges of bytes, each from its first to before its last."""
@@ -316,6 +321,14 @@ def _pause(state: tenacity.RetryCallState) -> float:
     if isinstance(failure, _PassingError) and failure.after is not None:
         return failure.after
     return _exponential(state)
+
+
+def _checked(size: int, file: ResultFile, what: str) -> int:
+    if size < file.size:
+        raise CorruptResultError(
+            f"{what} has {size} bytes, but the backend reported {file.size}."
+        )
+    return size
 
 
 def _cause(error: urllib3.exceptions.HTTPError) -> BaseException:

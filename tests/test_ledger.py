@@ -17,7 +17,7 @@ def test_a_row_that_is_shown_again_changes_nothing():
     rows = [row(1, "a.root"), row(2, "none", success=False)]
     ledger.show(rows)
     ledger.show(rows)
-    assert (len(ledger.files), ledger.failed, ledger.rows) == (1, 1, 2)
+    assert (len(ledger.files), ledger.failures, ledger.rows) == (1, ["in.root"], 2)
 
 
 def test_a_file_that_was_transformed_twice_is_numbered_once():
@@ -31,7 +31,7 @@ def test_a_file_that_was_transformed_twice_is_numbered_once():
 def test_failures_that_share_a_name_are_counted_each():
     ledger = Ledger("a-request")
     ledger.show([row(1, "none", success=False), row(2, "none", success=False)])
-    assert ledger.failed == 2
+    assert len(ledger.failures) == 2
 
 
 def test_names_that_follow_a_file():

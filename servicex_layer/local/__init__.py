@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from servicex_layer.errors import MissingExtraError
 from servicex_layer.local.faults import Faults
+from servicex_layer.local.http_faults import HttpFault
 from servicex_layer.local.traffic import FileCall, Traffic
 
 if TYPE_CHECKING:
     from servicex_layer.local.server import LocalServiceX
 
-__all__ = ["Faults", "FileCall", "LocalServiceX", "Traffic"]
+__all__ = ["Faults", "FileCall", "HttpFault", "LocalServiceX", "Traffic"]
 
 _EXTRA = frozenset({"starlette", "uvicorn", "jwt"})
 

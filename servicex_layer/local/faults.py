@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from servicex_layer.errors import InvalidArgumentError
+from servicex_layer.local.http_faults import HttpFault
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,9 @@ class Faults:
         Indices of the input files that never end. They hold up no other file.
     clock_offset
         Seconds by which the server's clock is ahead of this machine's.
+    http
+        What goes wrong with calls, each thing by itself and in this order: a call that one of them
+        answers in place of the server does not get to those after it, and is not counted there.
 
     Raises
     ------
@@ -59,6 +64,7 @@ class Faults:
     failing: AbstractSet[int] | float = frozenset()
     never: AbstractSet[int] = frozenset()
     clock_offset: float = 0.0
+    http: Sequence[HttpFault] = ()
 
     def __post_init__(self) -> None:
         _check_range("late", self.late, 0, 1)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import awkward as ak
+import pyarrow as pa
+import pyarrow.parquet as pq
 import uproot
 
 from servicex_layer.errors import InvalidArgumentError
@@ -49,10 +51,6 @@ def write_parquet(path: Path, tables: Mapping[str, ak.Array], *, tell_trees: boo
     InvalidArgumentError
         The tables differ in their columns, or one has a column `TREENAME` already.
     """
-    # most results are no Parquet files
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     parts = {}
     for name, table in tables.items():
         if tell_trees and TREENAME in table.fields:

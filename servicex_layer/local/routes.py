@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import formatdate
@@ -23,6 +23,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from servicex_layer.errors import InvalidArgumentError
 from servicex_layer.local.book import APP_VERSION, IMAGE, Book, Request, Submission
 from servicex_layer.local.clock import Clock
+from servicex_layer.local.disturbed import Disturbed, HangUp
+from servicex_layer.local.http_faults import HttpFault
 from servicex_layer.local.selection import CODEGEN, RESULT_FORMATS, parse_selection
 from servicex_layer.local.tokens import Signer, Tokens
 from servicex_layer.local.traffic import FileCall, Traffic
@@ -146,7 +148,6 @@ class Api:
     async def file(self, call: Call) -> Response:
         """Send a result file, or ranges of it."""
         request_id, name = call.path_params["request_id"], call.path_params["name"]
-        self.traffic.add_file(FileCall(call.method, name, call.headers.get("range")))
         query = call.query_params
         if not self.signer.is_good(
             _file_path(request_id, name), query.get("expires", ""), query.get("signature", "")
@@ -176,10 +177,7 @@ class Api:
 
 @dataclass(frozen=True)
 class Gate:
-    """What each call of a route passes first: the place where calls are counted.
-
-    Also the place for faults on the level of HTTP.
-    """
+    """What each call of a route passes first: the place where calls are counted."""
 
     app: ASGIApp
     route: str
@@ -188,7 +186,12 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count the call, and for result files the bytes."""
         self.traffic.add_call(self.route)
-
+        if self.route != "file":
+            await self.app(scope, receive, send)
+            return
+        call = Call(scope)
+        name, asked = call.path_params["name"], call.headers.get("range")
+        self.traffic.add_file(FileCall(call.method, name, asked))
         good = False
 
         async def send_counted(message: Message) -> None:
@@ -199,7 +202,7 @@ class Gate:
                 self.traffic.add_bytes(len(message["body"]))
             await send(message)
 
-        await self.app(scope, receive, send_counted if self.route == "file" else send)
+        await self.app(scope, receive, send_counted)
 
 
 @dataclass(frozen=True)
@@ -235,7 +238,14 @@ class ServerDate:
         await self.app(scope, receive, send_dated)
 
 
-def build_app(api: Api, *, authentication: bool) -> Starlette:
+def build_app(
+    api: Api,
+    *,
+    authentication: bool,
+    faults: Sequence[HttpFault],
+    seed: int,
+    hang_up: HangUp,
+) -> Starlette:
     """Build the application; with ``authentication``, most calls need an access token."""
 
     def route(
@@ -246,6 +256,11 @@ def build_app(api: Api, *, authentication: bool) -> Starlette:
         public: bool = False,
     ) -> Route:
         gates = [Middleware(Gate, route=name, traffic=api.traffic)]
+        gates += [
+            Middleware(Disturbed, fault=fault, seed=f"{seed}:{place}", hang_up=hang_up)
+            for place, fault in enumerate(faults)
+            if fault.route == name
+        ]
         if authentication and not public:
             gates.append(Middleware(Authorization, tokens=api.tokens))
         return Route(path, handler, methods=methods, name=name, middleware=gates)

@@ -230,10 +230,16 @@ class LocalServiceX:
             raise BackendUnreachableError(
                 f"the embedded ServiceX at {running.url} does not answer: {error!r}"
             ) from error
-        answer = response.json()
+        if response.status_code == httpx.codes.BAD_REQUEST:
+            raise InvalidArgumentError(
+                f"the request was not accepted: {response.json()['message']}"
+            )
         if response.status_code != httpx.codes.OK:
-            raise InvalidArgumentError(f"the request was not accepted: {answer['message']}")
-        return str(answer["request_id"])
+            raise BackendUnreachableError(
+                f"the embedded ServiceX at {running.url} answered {response.status_code}, as its "
+                "faults say"
+            )
+        return str(response.json()["request_id"])
 
     def release(
         self,
@@ -332,7 +338,13 @@ class LocalServiceX:
             drop=transformer.drop,
         )
         config = uvicorn.Config(
-            build_app(api, authentication=self._authentication),
+            build_app(
+                api,
+                authentication=self._authentication,
+                faults=self._faults.http,
+                seed=self._seed,
+                hang_up=lambda client: server.hang_up(client),
+            ),
             lifespan="off",
             ws="none",
             log_config=None,
@@ -424,6 +436,12 @@ class _Running:
 
 
 class _Server(uvicorn.Server):
+    def hang_up(self, client: tuple[str, int]) -> None:
+        """Close the connection of a client once all is sent that was written."""
+        for connection in self.server_state.connections:
+            if connection.transport.get_extra_info("peername") == client:
+                connection.transport.close()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Hang up at once: a client that does not read its file would hold up the end."""
         for connection in list(self.server_state.connections):

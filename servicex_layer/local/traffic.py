@@ -6,6 +6,20 @@ import threading
 from collections import Counter
 from typing import NamedTuple
 
+ROUTES = (
+    "info",
+    "token",
+    "submit",
+    "list",
+    "status",
+    "results",
+    "cancel",
+    "delete",
+    "file-urls",
+    "dataset",
+    "file",
+)
+
 
 class FileCall(NamedTuple):
     """One call for a result file."""
@@ -39,7 +53,7 @@ class Traffic:
         """Calls by route.
 
         The routes: ``info``, ``token``, ``submit``, ``list``, ``status``, ``results``, ``cancel``,
-        ``delete``, ``file-urls``, ``dataset``, ``file``. Rejected calls count too.
+        ``delete``, ``file-urls``, ``dataset``, ``file``. Rejected calls count too, and those that a fault befalls.
         """
         with self._lock:
             return self._calls.copy()
