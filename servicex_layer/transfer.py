@@ -284,7 +284,9 @@ class Local:
             with open(path, "rb") as opened:  # noqa: PTH123  (a name may hold anything)
                 self.size = os.fstat(opened.fileno()).st_size
                 # Nothing cannot be mapped.
-                self._body = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) if self.size else b""
+                self._body = (
+                    mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) if self.size else b""
+                )
         except OSError as error:
             raise MissingObjectError(
                 f"{what} cannot be read from {path}: {error.strerror}."
@@ -325,9 +327,7 @@ def _pause(state: tenacity.RetryCallState) -> float:
 
 def _checked(size: int, file: ResultFile, what: str) -> int:
     if size < file.size:
-        raise CorruptResultError(
-            f"{what} has {size} bytes, but the backend reported {file.size}."
-        )
+        raise CorruptResultError(f"{what} has {size} bytes, but the backend reported {file.size}.")
     return size
 
 
