@@ -48,8 +48,8 @@ class Faults:
     clock_offset
         Seconds by which the server's clock is ahead of this machine's.
     http
-        What goes wrong with calls, each thing by itself and in this order: a call that one of them
-        answers in place of the server does not get to those after it, and is not counted there.
+        What goes wrong between a client and the server. Of those of one route, the first that
+        befalls a call is the only one that does.
 
     Raises
     ------

@@ -256,11 +256,9 @@ def build_app(
         public: bool = False,
     ) -> Route:
         gates = [Middleware(Gate, route=name, traffic=api.traffic)]
-        gates += [
-            Middleware(Disturbed, fault=fault, seed=f"{seed}:{place}", hang_up=hang_up)
-            for place, fault in enumerate(faults)
-            if fault.route == name
-        ]
+        befalling = [fault for fault in faults if fault.route == name]
+        if befalling:
+            gates.append(Middleware(Disturbed, faults=befalling, seed=seed, hang_up=hang_up))
         if authentication and not public:
             gates.append(Middleware(Authorization, tokens=api.tokens))
         return Route(path, handler, methods=methods, name=name, middleware=gates)

@@ -22,7 +22,7 @@ import httpx
 import uvicorn
 import yaml
 
-from servicex_layer.errors import BackendUnreachableError, InvalidArgumentError
+from servicex_layer.errors import BackendUnreachableError, InvalidArgumentError, ProtocolError
 from servicex_layer.local.book import Book, Request
 from servicex_layer.local.clock import Clock
 from servicex_layer.local.faults import Faults
@@ -201,6 +201,8 @@ class LocalServiceX:
             The server does not take the request.
         BackendUnreachableError
             The server does not run.
+        ProtocolError
+            The server's faults made it answer nonsense.
         """
         running = self._get_running()
         body = {
@@ -230,16 +232,20 @@ class LocalServiceX:
             raise BackendUnreachableError(
                 f"the embedded ServiceX at {running.url} does not answer: {error!r}"
             ) from error
-        if response.status_code == httpx.codes.BAD_REQUEST:
-            raise InvalidArgumentError(
-                f"the request was not accepted: {response.json()['message']}"
-            )
-        if response.status_code != httpx.codes.OK:
-            raise BackendUnreachableError(
-                f"the embedded ServiceX at {running.url} answered {response.status_code}, as its "
-                "faults say"
-            )
-        return str(response.json()["request_id"])
+        finally:
+            if manual:  # where a fault kept the submission from the book
+                running.book.take_manual(content.encode())
+        accepted = response.status_code == httpx.codes.OK
+        try:
+            said = response.json()["request_id" if accepted else "message"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ProtocolError(
+                f"the embedded ServiceX answered {response.status_code} and nonsense: its faults "
+                "befall submit() too"
+            ) from error
+        if not accepted:
+            raise InvalidArgumentError(f"the request was not accepted: {said}")
+        return str(said)
 
     def release(
         self,
@@ -337,13 +343,17 @@ class LocalServiceX:
             take=transformer.take,
             drop=transformer.drop,
         )
+
+        def hang_up(client: tuple[str, int]) -> None:
+            server.hang_up(client)
+
         config = uvicorn.Config(
             build_app(
                 api,
                 authentication=self._authentication,
                 faults=self._faults.http,
                 seed=self._seed,
-                hang_up=lambda client: server.hang_up(client),
+                hang_up=hang_up,
             ),
             lifespan="off",
             ws="none",

@@ -53,7 +53,8 @@ class Traffic:
         """Calls by route.
 
         The routes: ``info``, ``token``, ``submit``, ``list``, ``status``, ``results``, ``cancel``,
-        ``delete``, ``file-urls``, ``dataset``, ``file``. Rejected calls count too, and those that a fault befalls.
+        ``delete``, ``file-urls``, ``dataset``, ``file``. Rejected calls count too, and
+        those that a fault befalls.
         """
         with self._lock:
             return self._calls.copy()

@@ -1,0 +1,143 @@
+"""Lets faults between a client and the server happen."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterable
+
+from starlette.datastructures import MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from servicex_layer.local.http_faults import HttpFault
+
+HangUp = Callable[[tuple[str, int]], None]
+"""Closes the connection of a client, given its address, once all is sent that was written."""
+
+
+class Disturbed:
+    """Lets faults befall the calls of a route.
+
+    Parameters
+    ----------
+    seed
+        Decides which calls, where it is left to chance.
+    """
+
+    def __init__(
+        self, app: ASGIApp, faults: Iterable[HttpFault], seed: int, hang_up: HangUp
+    ) -> None:
+        self._app = app
+        self._hang_up = hang_up
+        self._faults = [
+            (fault, f"{seed}:{fault.route}:{place}", itertools.count(1))
+            for place, fault in enumerate(faults)
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a call on, for better or worse."""
+        for fault, seed, numbers in self._faults:
+            if not fault.befalls(seed=seed, number=next(numbers)):
+                continue
+            if fault.delay:
+                receive = await _wait(fault.delay, receive)
+            if not fault.only_delays:
+                await self._let_happen(fault, scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    async def _let_happen(
+        self, fault: HttpFault, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        app = _answer(fault) if fault.replaces_answer else self._app
+        if fault.ranges:
+            scope = _with_other_range(scope, fault)
+        if fault.disturbs_body:
+            send = self._disturb(fault, scope, receive, send)
+        with contextlib.suppress(_EnoughError):
+            await app(scope, receive, send)
+
+    def _disturb(self, fault: HttpFault, scope: Scope, receive: Receive, send: Send) -> Send:
+        """Send another number of bytes than announced; what is enough raises `_EnoughError`."""
+        left = 0
+        short = False
+
+        async def send_disturbed(message: Message) -> None:
+            nonlocal left, short
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                length = int(headers["content-length"])
+                announced = max(length + fault.wrong_length, 0)
+                cut = length if fault.cut is None else fault.cut
+                left = min(length, announced, cut)
+                short = left < announced and scope["method"] != "HEAD"
+                headers["content-length"] = str(announced)
+                await send(message)
+                return
+            body = message["body"][:left]
+            left -= len(body)
+            more = left > 0 and message.get("more_body", False)
+            await send({**message, "body": body, "more_body": more or short})
+            if more:
+                return
+            if short:
+                self._hang_up(scope["client"])
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+            raise _EnoughError
+
+        return send_disturbed
+
+
+class _EnoughError(Exception):
+    """Nothing of the answer is wanted any more."""
+
+
+def _answer(fault: HttpFault) -> Response:
+    body = json.dumps({"message": "made to fail"}) if fault.body is None else fault.body
+    # the class would add a charset to texts
+    headers = {"Content-Type": fault.content_type}
+    if fault.retry_after is not None:
+        headers["Retry-After"] = str(fault.retry_after)
+    return Response(body, fault.status or 200, headers)
+
+
+async def _wait(seconds: float, receive: Receive) -> Receive:
+    """Wait, though not for a client that is gone; what came meanwhile is received again."""
+    received: list[Message] = []
+
+    async def listen() -> None:
+        while not received or received[-1]["type"] != "http.disconnect":
+            received.append(await receive())
+
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await listen()
+
+    async def receive_again() -> Message:
+        return received.pop(0) if received else await receive()
+
+    return receive_again
+
+
+def _with_other_range(scope: Scope, fault: HttpFault) -> Scope:
+    scope = {**scope, "headers": list(scope["headers"])}
+    headers = MutableHeaders(scope=scope)
+    asked = headers.get("range")
+    if asked is not None:
+        del headers["range"]
+        if fault.ranges == "shifted":
+            headers["range"] = re.sub(r"(\d*)-(\d*)", _shift, asked)
+    return scope
+
+
+def _shift(asked: re.Match[str]) -> str:
+    first, last = asked.groups()
+    if not first:
+        return f"-{int(last) + 1}"
+    step = -1 if int(first) else 1
+    return f"{int(first) + step}-{int(last) + step if last else ''}"
