@@ -11,8 +11,9 @@ from dask_awkward.lib.core import Array, new_array_object
 
 from servicex_layer.completion import ended_badly
 from servicex_layer.config import find_backend, seconds
-from servicex_layer.coordinator import active_client, background, process_feed, register
+from servicex_layer.coordinator import active_client, register
 from servicex_layer.errors import FormError, WaitTimeoutError
+from servicex_layer.feeds import background, process_feed
 from servicex_layer.forms import as_form
 from servicex_layer.layers import SXFileLayer, UprootLoadLayer
 from servicex_layer.model import Backend, Location, TransformStatus

@@ -1,4 +1,4 @@
-"""One feed for all who compute: in a process, or on the scheduler of a Dask cluster.
+"""One feed for a Dask cluster: the scheduler's half of a small protocol, and the worker's.
 
 The scheduler's half, `FeedsPlugin`, holds the feeds and the credentials. Each worker process has
 the other half, `SubscriberPlugin`: it asks for files by number over the worker's own stream to
@@ -9,21 +9,17 @@ added.
 from __future__ import annotations
 
 import asyncio
-import atexit
 import concurrent.futures
 import dataclasses
-import functools
 import itertools
-import multiprocessing
+import logging
 import pickle
-import threading
 from collections.abc import Coroutine
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import distributed
 from distributed import Client, Scheduler, SchedulerPlugin, Worker, WorkerPlugin
 
-from servicex_layer.background import Background
 from servicex_layer.completion import CompletionFeed
 from servicex_layer.config import Polling, find_backend
 from servicex_layer.errors import ConfigError, InvalidArgumentError, ServiceXLayerError
@@ -31,60 +27,13 @@ from servicex_layer.model import FILE_LAYER, Backend, Location, ResultFile
 from servicex_layer.parking import loop_of
 from servicex_layer.rest import RestClient
 
-__all__ = [
-    "Feed",
-    "active_client",
-    "background",
-    "feed",
-    "process_feed",
-    "register",
-    "this_worker",
-]
+__all__ = ["ClusterFeed", "active_client", "register", "this_worker"]
 
 T = TypeVar("T")
 
+logger = logging.getLogger(__name__)
+
 _NAME = "servicex-layer"
-
-
-class Feed(Protocol):
-    """What a task sees of the feed of a request, wherever that is held."""
-
-    async def file(
-        self, number: int, npartitions: int, on_failed: str = "skip"
-    ) -> ResultFile | None:
-        """Wait for the file with this number; see `CompletionFeed.file`."""
-        ...
-
-    async def locate(self, name: str, rejected: str | None = None) -> Location:
-        """Tell where the file of this name is; see `CompletionFeed.locate`."""
-        ...
-
-    def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
-        """Start a call of one of the above, from any thread."""
-        ...
-
-
-def feed(request_id: str, backend: str | None) -> Feed:
-    """Find the feed of a request for a task that runs here.
-
-    On a worker of a cluster with a coordinator that is the cluster's; in a process that computes
-    alone it is the process's; where processes can share none, the files are numbered by the
-    ``settle`` rule.
-
-    Parameters
-    ----------
-    request_id : str
-        The request.
-    backend : str or None
-        The backend's name in ``servicex.yaml``; ``None`` for the default.
-    """
-    worker = this_worker()
-    if worker is not None:
-        subscriber = worker.plugins.get(_NAME)
-        if isinstance(subscriber, SubscriberPlugin):
-            return _ClusterFeed(subscriber, request_id, backend)
-    alone = worker is None and multiprocessing.parent_process() is None
-    return process_feed(request_id, find_backend(backend), settled=not alone)
 
 
 def this_worker() -> Worker | None:
@@ -245,8 +194,15 @@ class FeedsPlugin(SchedulerPlugin):
         answer: ResultFile | Exception | None
         try:
             answer = await self._feed(**which).file(**wanted)
-        except Exception as error:  # noqa: BLE001  (the task on the worker raises it)
+        except ServiceXLayerError as error:
             answer = error
+        except Exception as error:
+            logger.exception("Following request %s failed", which["request_id"])
+            # What the worker raises must survive a pickle.
+            answer = ServiceXLayerError(
+                f"Following request {which['request_id']} failed on the scheduler: {error!r}. "
+                "See the scheduler's log; this is an error of servicex_layer."
+            )
         self._waits.pop((worker, wait), None)
         self._scheduler.worker_send(
             worker, {"op": "servicex_answer", "wait": wait, "answer": pickle.dumps(answer)}
@@ -317,8 +273,16 @@ class SubscriberPlugin(WorkerPlugin):
             stream.send(message)
 
 
-class _ClusterFeed:
+class ClusterFeed:
     """The feed that the cluster's scheduler holds, as seen from a worker."""
+
+    @classmethod
+    def find(cls, worker: Worker, request_id: str, backend: str | None) -> ClusterFeed | None:
+        """Find it, where the cluster was told of a backend with `register`."""
+        subscriber = worker.plugins.get(_NAME)
+        if not isinstance(subscriber, SubscriberPlugin):
+            return None
+        return cls(subscriber, request_id, backend)
 
     def __init__(self, subscriber: SubscriberPlugin, request_id: str, backend: str | None) -> None:
         self._subscriber = subscriber
@@ -327,7 +291,7 @@ class _ClusterFeed:
     async def file(
         self, number: int, npartitions: int, on_failed: str = "skip"
     ) -> ResultFile | None:
-        """See `Feed.file`."""
+        """See `servicex_layer.feeds.Feed.file`."""
         answer = await self._subscriber.ask(
             which=self._which, number=number, npartitions=npartitions, on_failed=on_failed
         )
@@ -335,14 +299,14 @@ class _ClusterFeed:
         return file
 
     async def locate(self, name: str, rejected: str | None = None) -> Location:
-        """See `Feed.locate`."""
+        """See `servicex_layer.feeds.Feed.locate`."""
         scheduler: Any = self._subscriber.worker.scheduler
         answer = await scheduler.servicex_locate(which=self._which, name=name, rejected=rejected)
         location: Location = _opened(answer)
         return location
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
-        """See `Feed.submit`."""
+        """See `servicex_layer.feeds.Feed.submit`."""
         return asyncio.run_coroutine_threadsafe(coroutine, loop_of(self._subscriber.worker))
 
 
@@ -353,35 +317,3 @@ def _opened(answer: bytes) -> Any:
     if isinstance(content, Exception):
         raise content
     return content
-
-
-class _ProcessFeed(CompletionFeed):
-    """The feed of a process that shares none with others."""
-
-    def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
-        """See `Feed.submit`."""
-        return background().submit(coroutine)
-
-
-@functools.cache
-def background() -> Background:
-    """Give the process's event loop."""
-    made = Background()
-    atexit.register(made.close)
-    return made
-
-
-_process_feeds: dict[tuple[str, Backend, bool], _ProcessFeed] = {}
-_process_feeds_lock = threading.Lock()
-
-
-def process_feed(request_id: str, backend: Backend, *, settled: bool = False) -> _ProcessFeed:
-    """Give the one feed that this process has for a request."""
-    which = request_id, backend, settled
-    with _process_feeds_lock:
-        polling = Polling.configured()
-        if which not in _process_feeds:
-            rest = RestClient(backend, polling.retry_timeout)
-            _process_feeds[which] = _ProcessFeed(rest, request_id, polling, settled=settled)
-        _process_feeds[which].polling = polling
-        return _process_feeds[which]

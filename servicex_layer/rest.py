@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import binascii
-import functools
-import json
-import os
-import ssl
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 import httpx
 import tenacity
 
-from servicex_layer.config import seconds
 from servicex_layer.errors import (
     AuthorizationError,
     BackendError,
@@ -29,16 +20,21 @@ from servicex_layer.errors import (
     ProtocolError,
     UnknownRequestError,
 )
+from servicex_layer.http_calls import (
+    PASSING,
+    PassingError,
+    http_timeout,
+    parsed,
+    pause,
+    retry_after,
+    tls,
+)
 from servicex_layer.model import Backend, Location, Row, TransformStatus
+from servicex_layer.tokens import Authorization
 
-__all__ = ["LONGEST_PAUSE", "PASSING", "RestClient", "http_timeout", "retry_after", "tls"]
+__all__ = ["RestClient"]
 
 _TRANSFORMATION = "/servicex/transformation"
-# The official client renews an access token that has less than this left.
-_LEAST_TOKEN_LIFE = 60.0
-# Answers after which the same call may well succeed: RFC 9110 and RFC 6585.
-PASSING = frozenset({408, 429, 500, 502, 503, 504})
-LONGEST_PAUSE = 5.0
 
 
 class RestClient:
@@ -55,7 +51,7 @@ class RestClient:
     """
 
     backend: Backend
-    _authorization: _Authorization
+    _authorization: Authorization
     _patience: float
     _http: httpx.AsyncClient | None
     _users: int
@@ -63,7 +59,7 @@ class RestClient:
 
     def __init__(self, backend: Backend, patience: float) -> None:
         self.backend = backend
-        self._authorization = _Authorization(backend)
+        self._authorization = Authorization(backend)
         self._patience = patience
         self._http = None
         self._users = 0
@@ -181,7 +177,7 @@ class RestClient:
                 f"{self._who} answered {method} {path} with {response.status_code}: "
                 f"{_message(response)}"
             )
-        answer = _parsed(response)
+        answer = parsed(response)
         if not isinstance(answer, dict):
             raise ProtocolError(
                 f"{self._who} answered {method} {path} with something that is no JSON object. "
@@ -219,8 +215,8 @@ class RestClient:
         if client is None:
             raise RuntimeError("a RestClient is used within its connected()")
         attempts = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception_type(_PassingError),
-            wait=_pause,
+            retry=tenacity.retry_if_exception_type(PassingError),
+            wait=pause,
             stop=tenacity.stop_after_delay(self._patience),
         )
         start = time.monotonic()
@@ -251,10 +247,10 @@ class RestClient:
                 "http:// nor with https://."
             ) from None
         except httpx.TransportError as error:
-            raise _PassingError(f"{type(error).__name__} {error}".rstrip()) from error
+            raise PassingError(f"{type(error).__name__} {error}".rstrip()) from error
         self._note_clock(response)
         if response.status_code in PASSING and not _is_final(response):
-            raise _PassingError(
+            raise PassingError(
                 f"{response.status_code} {response.reason_phrase}", retry_after(response.headers)
             )
         return response
@@ -268,123 +264,17 @@ class RestClient:
         self._clock_lead = date - datetime.now(UTC)
 
 
-class _PassingError(Exception):
-    """A failure after which the same call may succeed."""
-
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
-
-
-_exponential = tenacity.wait_random_exponential(multiplier=0.2, max=LONGEST_PAUSE)
-
-
-def _pause(state: tenacity.RetryCallState) -> float:
-    failure = state.outcome.exception() if state.outcome is not None else None
-    asked = failure.retry_after if isinstance(failure, _PassingError) else None
-    return max(asked or 0.0, _exponential(state))
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Read how many seconds a server asks to be left alone for, if it does."""
-    try:
-        return float(headers["Retry-After"])
-    except (KeyError, ValueError):
-        return None
-
-
 def _is_final(response: httpx.Response) -> bool:
     # ServiceX itself answers 500 with a message to a request that it cannot serve, such as an
     # unknown code generator; a 500 of a proxy or a crash has none.
     if response.status_code != HTTPStatus.INTERNAL_SERVER_ERROR:
         return False
-    answer = _parsed(response)
+    answer = parsed(response)
     return isinstance(answer, dict) and "message" in answer
 
 
-class _Authorization:
-    """The access token of one backend, renewed once for all who wait for it."""
-
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-        self._token: str | None = None
-        self._lock = asyncio.Lock()
-
-    async def token(self, send: Any, rejected: str | None) -> str | None:
-        """Give a token that is not `rejected`; ``None`` where the backend needs none."""
-        async with self._lock:
-            if self._token is None or self._token == rejected or _expires_soon(self._token):
-                self._token = await self._renew(send, rejected)
-            return self._token
-
-    async def _renew(self, send: Any, rejected: str | None) -> str | None:
-        given = _bearer_token_file()
-        if given is not None and given != rejected and not _expires_soon(given):
-            return given
-        if self._backend.token is None:
-            return given
-        response = await send(
-            "POST",
-            "/token/refresh",
-            headers={"Authorization": f"Bearer {self._backend.token}"},
-        )
-        token = None
-        if response.status_code == HTTPStatus.OK:
-            answer = _parsed(response)
-            token = answer.get("access_token") if isinstance(answer, dict) else None
-        if not token:
-            raise AuthorizationError(
-                f"The ServiceX backend {self._backend.name} at {self._backend.url} rejected the "
-                f"refresh token ({response.status_code}). Get a new one from its web page and put "
-                "it into your servicex.yaml."
-            )
-        return str(token)
-
-
-def _bearer_token_file() -> str | None:
-    # A convention of the official client and of analysis facilities.
-    path = os.environ.get("BEARER_TOKEN_FILE")
-    if not path:
-        return None
-    try:
-        return Path(path).read_text().strip() or None
-    except OSError as error:
-        raise AuthorizationError(
-            f"The environment variable BEARER_TOKEN_FILE names {path}, which cannot be read: "
-            f"{error.strerror}."
-        ) from None
-
-
-def _expires_soon(token: str) -> bool:
-    """Read ``exp`` of a JWT (RFC 7519); a token that is none never expires by itself."""
-    try:
-        payload = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return float(claims["exp"]) - time.time() < _LEAST_TOKEN_LIFE
-    except (IndexError, KeyError, TypeError, ValueError, binascii.Error):
-        return False
-
-
-def http_timeout() -> httpx.Timeout:
-    """Bounds on connecting and on waiting for the next bytes, from the settings."""
-    return httpx.Timeout(seconds("read-timeout"), connect=seconds("connect-timeout"))
-
-
-@functools.cache
-def tls() -> ssl.SSLContext:
-    """Make the TLS context, once in a process: loading the certificates takes its time."""
-    return httpx.create_ssl_context()
-
-
-def _parsed(response: httpx.Response) -> Any:
-    try:
-        return response.json()
-    except ValueError:
-        return None
-
-
 def _message(response: httpx.Response) -> str:
-    answer = _parsed(response)
+    answer = parsed(response)
     if isinstance(answer, dict) and "message" in answer:
         return str(answer["message"])
     return response.reason_phrase or "no message"

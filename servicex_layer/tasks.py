@@ -13,7 +13,8 @@ from dask_awkward.lib.io.columnar import ColumnProjectionMixin
 from distributed import Worker
 
 from servicex_layer.blocking import wait
-from servicex_layer.coordinator import feed, this_worker
+from servicex_layer.coordinator import this_worker
+from servicex_layer.feeds import feed
 from servicex_layer.forms import select
 from servicex_layer.model import Location, ResultFile
 from servicex_layer.parking import loop_of, park

@@ -113,8 +113,9 @@ def test_a_worker_that_is_killed_while_it_waits_changes_nothing(
     futures = cluster.compute(events.x.to_delayed())
     service.release(request_id, 3)
     assert futures[0].result(timeout=30)[0] == 300
-    # More often than Dask lets a task be on a worker that is lost.
-    for _ in range(dask.config.get("distributed.scheduler.allowed-failures") + 2):
+    # More often than Dask then lets a task be on a worker that is lost.
+    cluster.cluster.scheduler.allowed_failures = 1
+    for _ in range(2):
         until(lambda: waiting_tasks(cluster) == 3)
         pids = cluster.run(os.getpid)
         os.kill(next(iter(pids.values())), signal.SIGKILL)

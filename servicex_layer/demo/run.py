@@ -20,13 +20,14 @@ from distributed import Client, LocalCluster, as_completed
 
 from servicex_layer.collection import from_servicex
 from servicex_layer.config import find_backend
-from servicex_layer.coordinator import background, register
+from servicex_layer.coordinator import register
 from servicex_layer.demo.analysis import Analysis, dimuon_mass
 from servicex_layer.demo.events import TREE, write_file
 from servicex_layer.demo.inputs import analysis_of
 from servicex_layer.demo.picture import draw
 from servicex_layer.demo.progress import Progress
 from servicex_layer.demo.timeline import Timeline, follow
+from servicex_layer.feeds import background
 from servicex_layer.local import LocalServiceX
 from servicex_layer.rest import RestClient
 

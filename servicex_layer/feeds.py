@@ -1,0 +1,94 @@
+"""Where the feed of a request is, for whoever computes: the cluster's, or the process's own."""
+
+from __future__ import annotations
+
+import atexit
+import concurrent.futures
+import functools
+import multiprocessing
+import threading
+from collections.abc import Coroutine
+from typing import Any, Protocol, TypeVar
+
+from servicex_layer.background import Background
+from servicex_layer.completion import CompletionFeed
+from servicex_layer.config import Polling, find_backend
+from servicex_layer.coordinator import ClusterFeed, this_worker
+from servicex_layer.model import Backend, Location, ResultFile
+from servicex_layer.rest import RestClient
+
+__all__ = ["Feed", "background", "feed", "process_feed"]
+
+T = TypeVar("T")
+
+
+class Feed(Protocol):
+    """What a task sees of the feed of a request, wherever that is held."""
+
+    async def file(
+        self, number: int, npartitions: int, on_failed: str = "skip"
+    ) -> ResultFile | None:
+        """Wait for the file with this number; see `CompletionFeed.file`."""
+        ...
+
+    async def locate(self, name: str, rejected: str | None = None) -> Location:
+        """Tell where the file of this name is; see `CompletionFeed.locate`."""
+        ...
+
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """Start a call of one of the above, from any thread."""
+        ...
+
+
+def feed(request_id: str, backend: str | None) -> Feed:
+    """Find the feed of a request for a task that runs here.
+
+    On a worker of a cluster that was told of a backend it is the cluster's, in a process that
+    computes alone the process's. Where processes can share none, files are numbered by the
+    ``settle`` rule.
+
+    Parameters
+    ----------
+    request_id : str
+        The request.
+    backend : str or None
+        The backend's name in ``servicex.yaml``; ``None`` for the default.
+    """
+    worker = this_worker()
+    shared = None if worker is None else ClusterFeed.find(worker, request_id, backend)
+    if shared is not None:
+        return shared
+    alone = worker is None and multiprocessing.parent_process() is None
+    return process_feed(request_id, find_backend(backend), settled=not alone)
+
+
+class _ProcessFeed(CompletionFeed):
+    """The feed of a process that shares none with others."""
+
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """See `Feed.submit`."""
+        return background().submit(coroutine)
+
+
+@functools.cache
+def background() -> Background:
+    """Give the process's event loop."""
+    made = Background()
+    atexit.register(made.close)
+    return made
+
+
+_process_feeds: dict[tuple[str, Backend, bool], _ProcessFeed] = {}
+_process_feeds_lock = threading.Lock()
+
+
+def process_feed(request_id: str, backend: Backend, *, settled: bool = False) -> _ProcessFeed:
+    """Give the one feed that this process has for a request."""
+    which = request_id, backend, settled
+    with _process_feeds_lock:
+        polling = Polling.configured()
+        if which not in _process_feeds:
+            rest = RestClient(backend, polling.retry_timeout)
+            _process_feeds[which] = _ProcessFeed(rest, request_id, polling, settled=settled)
+        _process_feeds[which].polling = polling
+        return _process_feeds[which]
