@@ -66,7 +66,7 @@ def deep(directory):
 
 @pytest.fixture(scope="module")
 def service():
-    with LocalServiceX() as service:
+    with LocalServiceX(parallelism=1) as service:
         yield service
 
 

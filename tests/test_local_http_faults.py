@@ -26,7 +26,7 @@ def start(caplog):
     with contextlib.ExitStack() as stack, caplog.at_level(logging.WARNING):
 
         def start(*faults, **options):
-            service = LocalServiceX(faults=Faults(http=faults), **options)
+            service = LocalServiceX(faults=Faults(http=faults), parallelism=1, **options)
             stack.enter_context(service)
             client = httpx.Client(base_url=service.url, trust_env=False)
             return service, stack.enter_context(client)
