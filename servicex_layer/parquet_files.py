@@ -37,9 +37,9 @@ class ParquetTable:
 
     def __init__(self, body: Body, what: str) -> None:
         self._what = what
-        self._file = _BodyFile(body)
+        self._body = body
         try:
-            self._table = pq.ParquetFile(pa.PythonFile(self._file, mode="r"))
+            self._table = pq.ParquetFile(pa.PythonFile(_BodyFile(body), mode="r"))
         except (pa.ArrowException, OSError) as error:
             raise self._corrupt(error) from error
         self.entries = self._table.metadata.num_rows
@@ -67,7 +67,7 @@ class ParquetTable:
                 )
         paths = self._paths(form)
         try:
-            self._file.fetch(self._ranges(set(paths)))
+            self._body.fetch(self._ranges(set(paths)))
             table = self._table.read(columns=paths, use_threads=False)
         except (pa.ArrowException, OSError) as error:
             raise self._corrupt(error) from error
@@ -110,17 +110,12 @@ def _has(leaves: list[str], item: str) -> bool:
 
 
 class _BodyFile(io.RawIOBase):
-    """A file for pyarrow; what was fetched for it is read without another call."""
+    """A file for pyarrow."""
 
     def __init__(self, body: Body) -> None:
         super().__init__()
         self._body = body
         self._at = 0
-        self._pieces: list[tuple[int, memoryview]] = []
-
-    def fetch(self, ranges: list[tuple[int, int]]) -> None:
-        starts = (start for start, _ in ranges)
-        self._pieces = list(zip(starts, self._body.read(ranges), strict=True))
 
     def readable(self) -> bool:
         return True
@@ -136,10 +131,9 @@ class _BodyFile(io.RawIOBase):
         self._at = base + offset
         return self._at
 
-    def read(self, size: int = -1) -> bytes:
-        stop = self._body.size if size < 0 else min(self._at + size, self._body.size)
-        start, self._at = self._at, max(stop, self._at)
-        for begin, piece in self._pieces:
-            if begin <= start and stop <= begin + len(piece):
-                return bytes(piece[start - begin : stop - begin])
-        return bytes(self._body.read([(start, max(start, stop))], keep=True)[0])
+    def read(self, size: int = -1) -> memoryview:
+        # A view for bytes, which pyarrow takes as well: what was fetched is not copied.
+        start = self._at
+        stop = self._body.size if size < 0 else min(start + size, self._body.size)
+        self._at = max(start, stop)
+        return self._body.read(start, self._at)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
 import awkward as ak
@@ -50,6 +51,7 @@ class RootTree:
 
     def __init__(self, body: Body, tree: str | None, what: str) -> None:
         self._what = what
+        self._body = body
         try:
             self._file = uproot.reading.ReadOnlyFile(what, handler=_BodySource, body=body)
             kind, self._tree = _choose(self._file.root_directory, tree, what)
@@ -75,6 +77,31 @@ class RootTree:
         forms = [branch.interpretation.awkward_form(self._tree.file) for branch in branches]
         return RecordForm(forms, [branch.name for branch in branches])
 
+    @property
+    def tree(self) -> Any:
+        """The tree as Uproot has it."""
+        return self._tree
+
+    def described(self) -> RecordForm:
+        """Tell what the columns are, with titles and C++ types: what form mappings ask for."""
+        form = self.form()
+        if self.nested:
+            described = [(self._tree[name], self._tree[name].description) for name in form.fields]
+            title = self._tree.description
+        else:
+            described = [(branch, branch.title) for branch in _branches(self._tree)]
+            title = self._tree.title
+        contents = [
+            content.copy(
+                parameters={**content.parameters, "__doc__": doc, "typename": column.typename}
+            )
+            for content, (column, doc) in zip(form.contents, described, strict=True)
+        ]
+        return form.copy(
+            contents=contents,
+            parameters={"__doc__": title, "typenames": self._tree.typenames()},
+        )
+
     def read(self, form: RecordForm) -> dict[str, ak.contents.Content]:
         """Read the columns of a form; of an RNTuple's records only the fields that it has."""
         if not form.fields:
@@ -82,11 +109,16 @@ class RootTree:
         chosen = self._fields(form) if self.nested else self._chosen_branches(form)
         # By identity: a branch is a mapping of its branches, and equal to all that have none.
         identities = {id(one) for one in chosen}
-        which = "filter_field" if self.nested else "filter_branch"
+
+        def is_chosen(one: Any) -> bool:
+            return id(one) in identities
+
         try:
-            arrays = self._tree.arrays(
-                **{which: lambda one: id(one) in identities}, how=None if self.nested else dict
-            )
+            if self.nested:
+                self._body.fetch(_pages(self._tree, is_chosen))
+                arrays = self._tree.arrays(filter_field=is_chosen)
+            else:
+                arrays = self._tree.arrays(filter_branch=is_chosen, how=dict)
         except ResultError:
             raise
         except Exception as error:
@@ -160,6 +192,22 @@ def _leaves(form: Any, path: str) -> Iterator[str]:
         yield path
 
 
+def _pages(ntuple: Any, is_chosen: Callable[[Any], bool]) -> Iterator[tuple[int, int]]:
+    """Tell where the pages of fields are: Uproot asks for one after the other."""
+    form, _ = ntuple.to_akform(filter_field=is_chosen)
+    records = ntuple.column_records
+    # A column's number is in the key of its form; each cluster may hold another column of the
+    # same field, with the same values.
+    columns = {int(number) for number in re.findall(r'"column-(\d+)', form.to_json())}
+    fields = {records[column].field_id for column in columns}
+    for links in ntuple.page_link_list:
+        for record, column in zip(records, links, strict=False):
+            if record.field_id in fields:
+                for page in column.pages:
+                    start = page.locator.offset
+                    yield start, start + page.locator.num_bytes
+
+
 def _is_string(form: Any) -> bool:
     return form.parameter("__array__") in ("string", "bytestring")
 
@@ -184,15 +232,13 @@ class _BodySource(Source):  # type: ignore[misc]
     def chunk(self, start: int, stop: int) -> Chunk:
         # Uproot asks for more than there is at the end of small files.
         stop = max(start, min(stop, self._body.size))
-        return Chunk.wrap(self, self._body.read([(start, stop)], keep=True)[0], start)
+        return Chunk.wrap(self, self._body.read(start, stop), start)
 
     def chunks(
         self, ranges: Sequence[tuple[int, int]], notifications: queue.Queue[Chunk]
     ) -> list[Chunk]:
-        pieces = self._body.read(ranges)
-        chunks = [
-            Chunk.wrap(self, piece, start) for piece, (start, _) in zip(pieces, ranges, strict=True)
-        ]
+        self._body.fetch(ranges)
+        chunks = [self.chunk(start, stop) for start, stop in ranges]
         for chunk in chunks:
             notifications.put(chunk)
         return chunks
