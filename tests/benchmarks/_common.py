@@ -218,7 +218,7 @@ def cluster_of(workers: int) -> Iterator[Client]:
             threads_per_worker=1,
             processes=True,
             dashboard_address="127.0.0.1:0",
-            silence_logs=logging.ERROR,
+            silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster) as client,
     ):
@@ -240,9 +240,13 @@ def by_hand(request_id: str, npartitions: int, *, fuse: bool = False) -> Array:
 
 def waiting_tasks(client: Client) -> int:
     """Count the tasks that wait for a file, and keep no thread, on the workers of a cluster."""
-    cluster: Any = client.cluster
+    count: int = client.run_on_scheduler(_waiting_tasks)
+    return count
+
+
+def _waiting_tasks(dask_scheduler: Any) -> int:
     return sum(
         task.prefix.name == FILE_LAYER
-        for worker in cluster.scheduler.workers.values()
+        for worker in dask_scheduler.workers.values()
         for task in worker.long_running
     )
