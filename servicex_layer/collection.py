@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from awkward.forms import Form, RecordForm
 from dask.highlevelgraph import HighLevelGraph
@@ -16,9 +17,13 @@ from servicex_layer.errors import FormError, WaitTimeoutError
 from servicex_layer.feeds import background, process_feed
 from servicex_layer.forms import as_form
 from servicex_layer.layers import SXFileLayer, UprootLoadLayer
-from servicex_layer.model import Backend, Location, TransformStatus
-from servicex_layer.reading import form_of
+from servicex_layer.mapped import check_mappable, described_form_of
+from servicex_layer.model import Backend, Location, ResultFile, TransformStatus
+from servicex_layer.reading import Locate, form_of
 from servicex_layer.rest import RestClient
+
+if TYPE_CHECKING:
+    from uproot import ImplementsFormMapping
 
 __all__ = ["from_servicex"]
 
@@ -29,6 +34,9 @@ def from_servicex(
     tree: str | None = None,
     form: Form | str | None = None,
     on_failed: str = "skip",
+    *,
+    behavior: Mapping[Any, Any] | None = None,
+    form_mapping: ImplementsFormMapping | None = None,
 ) -> Array:
     """Make a lazy array of the results of a request, which may still be running.
 
@@ -50,6 +58,11 @@ def from_servicex(
         for.
     on_failed : {"skip", "raise"}
         Whether files that failed leave empty partitions at the end, or are an error.
+    behavior : mapping, optional
+        The array's behavior, as in `awkward.Array`; that of `vector`, for example.
+    form_mapping : uproot.ImplementsFormMapping, optional
+        Shows the columns in another form, as in `uproot.dask`; a schema of coffea, for example.
+        For results that are ROOT files.
 
     Returns
     -------
@@ -67,6 +80,8 @@ def from_servicex(
         Where the request ended without any result.
     FormError
         Where no form can be made of `form`, or no file is there to tell it.
+    InvalidArgumentError
+        Where `form_mapping` cannot be used.
 
     Examples
     --------
@@ -84,19 +99,29 @@ def from_servicex(
     )
     if status.over and status.status != "Complete" and not status.completed:
         raise ended_badly(status)
+    if form_mapping is not None:
+        check_mappable(status.result_format)
     # Dask has no array of no partitions: one more than there are files is empty.
     npartitions = max(status.files, 1)
     if given is None:
-        given = _form_of_first(chosen, status, npartitions, tree)
+        tell = form_of if form_mapping is None else described_form_of
+        given = _form_of_first(chosen, status, npartitions, tree, tell)
     files = SXFileLayer(request_id, npartitions, backend=chosen.name, on_failed=on_failed)
-    return _array(files, given, tree, fuse=status.over)
+    load = UprootLoadLayer(
+        files,
+        form=given,
+        tree=tree,
+        behavior=behavior,
+        form_mapping=form_mapping,
+        fuse=status.over,
+    )
+    return _array(files, load)
 
 
-def _array(files: SXFileLayer, form: RecordForm, tree: str | None, *, fuse: bool) -> Array:
-    load = UprootLoadLayer(files, form=form, tree=tree, fuse=fuse)
+def _array(files: SXFileLayer, load: UprootLoadLayer) -> Array:
     layers: dict[str, Any] = {load.name: load}
     dependencies: dict[str, set[str]] = {load.name: set()}
-    if not fuse:
+    if not load.fuse:
         layers[files.name] = files
         dependencies |= {files.name: set(), load.name: {files.name}}
     return new_array_object(
@@ -125,7 +150,11 @@ async def _counted(rest: RestClient, request_id: str) -> TransformStatus:
 
 
 def _form_of_first(
-    backend: Backend, status: TransformStatus, npartitions: int, tree: str | None
+    backend: Backend,
+    status: TransformStatus,
+    npartitions: int,
+    tree: str | None,
+    tell: Callable[[ResultFile, Locate, str | None, str], RecordForm],
 ) -> RecordForm:
     if status.over and status.files == 0:
         return RecordForm([], [])
@@ -142,4 +171,4 @@ def _form_of_first(
     def locate(rejected: str | None) -> Location:
         return background().run(feed.locate(found.name, rejected))
 
-    return form_of(found, locate, tree, what)
+    return tell(found, locate, tree, what)

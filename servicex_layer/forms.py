@@ -123,13 +123,13 @@ def conform(array: ak.contents.Content, form: Form, column: str, where: str) -> 
         return array
     wanted_type, found_type = _plain(form).type, _plain(found).type
     if found_type == wanted_type:
-        return array
+        return _named(array, form)
     if not _widens(_plain(found), _plain(form)):
         raise SchemaMismatchError(
             f"The column {column!r} of {where} is {found_type}, but the form says {wanted_type}. "
             f"Give the form as the file has it: '{{{column}: {found_type}, ...}}'."
         )
-    return _cast(array, form)
+    return _named(_cast(array, form), form)
 
 
 # Parameters that make another type of the same buffers; the others are for people.
@@ -169,6 +169,22 @@ def _cast(array: ak.contents.Content, form: Form) -> ak.contents.Content:
     if array.is_regular and not form.is_regular:
         return _cast(array.to_ListOffsetArray64(), form)
     return array.copy(content=_cast(array.content, form.content))
+
+
+def _named(array: ak.contents.Content, form: Form) -> ak.contents.Content:
+    """Give an array the parameters of its form: the names of records, that behaviors go by."""
+    if array.is_indexed and not (array.is_option and form.is_option):
+        return array.copy(content=_named(array.content, form))
+    if form.is_indexed and not form.is_option:
+        return _named(array, form.content)
+    parameters = form.parameters
+    if array.is_record:
+        contents = [_named(array.content(name), form.content(name)) for name in array.fields]
+        return array.copy(contents=contents, parameters=parameters)
+    if (array.is_list or array.is_option) and parameters.get("__array__") not in _KINDS:
+        content = _named(array.content, form.content)
+        return array.copy(content=content, parameters=parameters)
+    return array
 
 
 def _widens(found: Form, wanted: Form) -> bool:

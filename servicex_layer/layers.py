@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import copyreg
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import awkward as ak
 import dask
@@ -20,8 +20,12 @@ from dask_awkward.utils import LazyInputsDict
 
 from servicex_layer.errors import InvalidArgumentError
 from servicex_layer.forms import as_form
+from servicex_layer.mapped import ReadMapped
 from servicex_layer.model import FILE_LAYER
 from servicex_layer.tasks import AwaitFile, ReadFile
+
+if TYPE_CHECKING:
+    from uproot import ImplementsFormMapping
 
 __all__ = ["SXFileLayer", "UprootLoadLayer"]
 
@@ -164,6 +168,9 @@ class UprootLoadLayer(AwkwardInputLayer):
         The tree's name; by default the only tree of each file.
     behavior : mapping, optional
         The array's behavior, as in `awkward.Array`.
+    form_mapping : uproot.ImplementsFormMapping, optional
+        Shows the columns in another form, as in `uproot.dask`: called with the form of the tree, it
+        gives that form, and what makes its buffers. For ROOT files.
     fuse : bool
         Whether the tasks of this layer wait by themselves, so that the graph needs no `files`
         layer. Quicker where the request is over; where it is not, a wait keeps its thread.
@@ -206,21 +213,23 @@ class UprootLoadLayer(AwkwardInputLayer):
         form: Form | str,
         tree: str | None = None,
         behavior: Mapping[Any, Any] | None = None,
+        form_mapping: ImplementsFormMapping | None = None,
         fuse: bool = False,
     ) -> None:
         record = as_form(form)
-        reader = ReadFile(
-            files.request_id,
-            files.backend,
-            record,
-            tree,
-            behavior=behavior,
-            await_file=files.await_file() if fuse else None,
-        )
-        token = dask.base.tokenize(files.name, record.to_json(), tree, behavior, fuse)
+        what = (files.request_id, files.backend, record, tree)
+        await_file = files.await_file() if fuse else None
+        reader: ReadFile | ReadMapped
+        if form_mapping is None:
+            reader = ReadFile(*what, behavior=behavior, await_file=await_file)
+        else:
+            reader = ReadMapped(*what, form_mapping, behavior=behavior, await_file=await_file)
+        token = dask.base.tokenize(files.name, record.to_json(), tree, behavior, form_mapping, fuse)
         self._set_up(f"servicex-load-{token}", files, reader, fuse=fuse)
 
-    def _set_up(self, name: str, files: SXFileLayer, reader: ReadFile, *, fuse: bool) -> None:
+    def _set_up(
+        self, name: str, files: SXFileLayer, reader: ReadFile | ReadMapped, *, fuse: bool
+    ) -> None:
         self.name = name
         self.io_func = reader
         self.npartitions = files.npartitions
@@ -262,7 +271,7 @@ class UprootLoadLayer(AwkwardInputLayer):
         """Read only these columns; see `AwkwardInputLayer.project_manually`."""
         return self._reading(self.io_func.project_manually(columns))
 
-    def _reading(self, reader: ReadFile) -> UprootLoadLayer:
+    def _reading(self, reader: ReadFile | ReadMapped) -> UprootLoadLayer:
         layer = copy.copy(self)
         layer._set_up(self.name, self._files, reader, fuse=self.fuse)
         layer.output_blocks = self.output_blocks

@@ -14,7 +14,7 @@ from servicex_layer.forms import conform, select
 from servicex_layer.model import Location, ResultFile
 from servicex_layer.transfer import Body, Local, Remote
 
-__all__ = ["form_of", "read"]
+__all__ = ["Locate", "Table", "form_of", "open_result", "open_table", "read"]
 
 Locate = Callable[[str | None], Location]
 
@@ -70,12 +70,8 @@ def read(
     ResultError
         Where it cannot be had, or is not what it should be.
     """
-    try:
-        opened = _open(file, locate, tree, what)
-    except TreeNotFoundError:
-        # A transformer that selects nothing in a file may write no tree.
-        if file.events > 0:
-            raise
+    opened = open_result(file, locate, tree, what)
+    if opened is None:
         return select(form, columns).length_zero_array(highlevel=False)
     with opened as table:
         wanted = select(form, columns, nested=table.nested)
@@ -83,7 +79,25 @@ def read(
         contents = [
             conform(found[name], wanted.content(name), name, what) for name in wanted.fields
         ]
-        return ak.contents.RecordArray(contents, wanted.fields, length=table.entries)
+        return ak.contents.RecordArray(
+            contents, wanted.fields, length=table.entries, parameters=wanted.parameters
+        )
+
+
+def open_result(
+    file: ResultFile, locate: Locate, tree: str | None, what: str
+) -> AbstractContextManager[Table] | None:
+    """Open a result; ``None`` where it has no events and no tree either.
+
+    Parameters are those of `read`, as are the errors.
+    """
+    try:
+        return open_table(file, locate, tree, what)
+    except TreeNotFoundError:
+        # A transformer that selects nothing in a file may write no tree.
+        if file.events > 0:
+            raise
+        return None
 
 
 def form_of(file: ResultFile, locate: Locate, tree: str | None, what: str) -> RecordForm:
@@ -91,13 +105,17 @@ def form_of(file: ResultFile, locate: Locate, tree: str | None, what: str) -> Re
 
     Parameters are those of `read`, as are the errors.
     """
-    with _open(file, locate, tree, what) as table:
+    with open_table(file, locate, tree, what) as table:
         return table.form()
 
 
-def _open(
+def open_table(
     file: ResultFile, locate: Locate, tree: str | None, what: str
 ) -> AbstractContextManager[Table]:
+    """Open a result that has a tree.
+
+    Parameters are those of `read`, as are the errors.
+    """
     body = _body(file, locate, what)
     # Uproot and pyarrow are not needed to make an array, and take their time to import.
     if file.format == "parquet":

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import awkward as ak
 from awkward.forms import RecordForm
@@ -18,9 +19,9 @@ from servicex_layer.feeds import feed
 from servicex_layer.forms import select
 from servicex_layer.model import Location, ResultFile
 from servicex_layer.parking import loop_of, park
-from servicex_layer.reading import read
+from servicex_layer.reading import Locate, read
 
-__all__ = ["AwaitFile", "ReadFile"]
+__all__ = ["AwaitFile", "ReadFile", "ReadTask"]
 
 
 class AwaitFile:
@@ -70,8 +71,8 @@ class AwaitFile:
         return "AwaitFile", self.name
 
 
-class ReadFile(ColumnProjectionMixin):
-    """Reads columns of a file that is finished: one partition.
+class ReadTask:
+    """What all tasks share that read a partition: its file is waited for, found and opened.
 
     Parameters
     ----------
@@ -84,15 +85,12 @@ class ReadFile(ColumnProjectionMixin):
     tree : str or None
         The tree's name; ``None`` for the file's only one.
     columns : frozenset of str, optional
-        The columns to read, fields of records with dots; by default all of the form.
+        The columns to read; by default all of the form.
     behavior : mapping, optional
         The array's behavior.
     await_file : AwaitFile, optional
         Called first, where what comes in is a number and not yet a file.
     """
-
-    use_optimization = True
-    attrs = None
 
     def __init__(
         self,
@@ -117,31 +115,46 @@ class ReadFile(ColumnProjectionMixin):
         """Read the file; ``None`` gives a partition of no events."""
         if self.await_file is not None:
             file = self.await_file(file)
-        layout = self._empty() if file is None else self._read(file)
+        if file is None:
+            return ak.Array(self.empty(), behavior=self.behavior)
+        what = f"Result {file.name!r} of request {self.request_id}"
+        layout = self.read(file, partial(self._locate, file), what)
         return ak.Array(layout, behavior=self.behavior)
 
-    def project_columns(self, columns: frozenset[str]) -> ReadFile:
-        """Give the same, reading only these columns; see `ColumnProjectionMixin`."""
-        return ReadFile(
-            self.request_id,
-            self.backend,
-            self.form,
-            self.tree,
-            columns=columns,
-            behavior=self.behavior,
-            await_file=self.await_file,
-        )
+    def project_columns(self, columns: frozenset[str]) -> Self:
+        """Give the same, reading only these columns."""
+        projected = copy.copy(self)
+        projected.columns = columns
+        return projected
 
-    def _read(self, file: ResultFile) -> ak.contents.Content:
-        what = f"Result {file.name!r} of request {self.request_id}"
-        locate = partial(self._locate, file)
-        return read(file, locate, self.form, self.columns, self.tree, what)
+    def read(self, file: ResultFile, locate: Locate, what: str) -> ak.contents.Content:
+        """Read the columns of a file; parameters are those of `servicex_layer.reading.read`."""
+        raise NotImplementedError
+
+    def empty(self) -> ak.contents.Content:
+        """Give what the columns are in a file of no events."""
+        raise NotImplementedError
 
     def _locate(self, file: ResultFile, rejected: str | None) -> Location:
         found = feed(self.request_id, self.backend)
         return found.submit(found.locate(file.name, rejected)).result()
 
-    def _empty(self) -> ak.contents.Content:
+
+class ReadFile(ReadTask, ColumnProjectionMixin):
+    """Reads columns of a file that is finished: one partition.
+
+    Columns are named by their form; those of fields within records have dots.
+    """
+
+    use_optimization = True
+    attrs = None
+
+    def read(self, file: ResultFile, locate: Locate, what: str) -> ak.contents.Content:
+        """Read the columns of a file, and no others."""
+        return read(file, locate, self.form, self.columns, self.tree, what)
+
+    def empty(self) -> ak.contents.Content:
+        """Give these columns of a file of no events."""
         return select(self.form, self.columns).length_zero_array(highlevel=False)
 
 
