@@ -153,7 +153,7 @@ class CompletionFeed:
         """
         if self.status is not None and self.status.destination == "volume":
             return Location("", path=name)
-        return await self._store.locate(self._ledger.after(name, _BATCH), rejected)
+        return await self._store.locate(self._ledger.around(name, _BATCH), rejected)
 
     def _is_decided(self, number: int) -> bool:
         if self.status is None:

@@ -71,6 +71,7 @@ class SXFileLayer(Layer):
     backend: str | None
     on_failed: str
     name: str
+    await_file: AwaitFile
     # In order; of constant size where all are there, and quick to look up in any case.
     _numbers: range | dict[int, None]
 
@@ -91,6 +92,7 @@ class SXFileLayer(Layer):
         token = dask.base.tokenize(request_id, npartitions, backend, on_failed)
         self.name = f"{FILE_LAYER}-{token}"
         self._numbers = range(npartitions)
+        self.await_file = AwaitFile(self.name, request_id, backend, npartitions, on_failed)
 
     def __repr__(self) -> str:
         return f"SXFileLayer<{self.request_id} {len(self)} of {self.npartitions} files>"
@@ -104,7 +106,7 @@ class SXFileLayer(Layer):
     def __getitem__(self, key: Key) -> Task:
         if key not in self:
             raise KeyError(key)
-        return Task(key, self.await_file(), _number(key))
+        return Task(key, self.await_file, _number(key))
 
     def __contains__(self, key: object) -> bool:
         return (
@@ -116,8 +118,7 @@ class SXFileLayer(Layer):
 
     def items(self) -> Any:
         """Give keys with their tasks."""
-        await_file = self.await_file()
-        return {key: Task(key, await_file, _number(key)) for key in self}.items()
+        return {key: self[key] for key in self}.items()
 
     def is_materialized(self) -> bool:
         """See `dask.highlevelgraph.Layer.is_materialized`."""
@@ -145,10 +146,6 @@ class SXFileLayer(Layer):
     def mock(self) -> MaterializedLayer:
         """Give a stand-in that waits for nothing; dask-awkward traces columns with it."""
         return MaterializedLayer({(self.name, 0): None})
-
-    def await_file(self) -> AwaitFile:
-        """Give what the tasks call with their number."""
-        return AwaitFile(self.name, self.request_id, self.backend, self.npartitions, self.on_failed)
 
 
 class UprootLoadLayer(AwkwardInputLayer):
@@ -218,7 +215,7 @@ class UprootLoadLayer(AwkwardInputLayer):
     ) -> None:
         record = as_form(form)
         what = (files.request_id, files.backend, record, tree)
-        await_file = files.await_file() if fuse else None
+        await_file = files.await_file if fuse else None
         reader: ReadFile | ReadMapped
         if form_mapping is None:
             reader = ReadFile(*what, behavior=behavior, await_file=await_file)

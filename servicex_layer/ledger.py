@@ -98,12 +98,14 @@ class Ledger:
                 self._pending.append(row.file)
         self._number(until)
 
-    def after(self, name: str, count: int) -> list[str]:
-        """List the names of `count` files, in order, from that of this name on."""
+    def around(self, name: str, count: int) -> list[str]:
+        """List a name, and those of its neighbours among each `count` files in order."""
         place = self._places.get(name)
         if place is None:
             return [name]
-        return [file.name for file in self.files[place : place + count]]
+        first = place // count * count
+        neighbours = (file.name for file in self.files[first : first + count])
+        return [name, *(other for other in neighbours if other != name)]
 
     def _number(self, until: datetime | None) -> None:
         self._pending.sort(key=lambda file: file.order)

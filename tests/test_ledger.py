@@ -34,9 +34,10 @@ def test_failures_that_share_a_name_are_counted_each():
     assert len(ledger.failures) == 2
 
 
-def test_names_that_follow_a_file():
+def test_neighbours_of_a_file():
     ledger = Ledger("a-request")
     ledger.show([row(1, "a.root"), row(2, "b.root"), row(3, "c.root")])
-    assert ledger.after("b.root", 5) == ["b.root", "c.root"]
-    assert ledger.after("a.root", 2) == ["a.root", "b.root"]
-    assert ledger.after("never-shown.root", 2) == ["never-shown.root"]
+    assert ledger.around("b.root", 5) == ["b.root", "a.root", "c.root"]
+    assert ledger.around("b.root", 2) == ["b.root", "a.root"]
+    assert ledger.around("c.root", 2) == ["c.root"]
+    assert ledger.around("never-shown.root", 2) == ["never-shown.root"]
