@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import http.client
 import logging
 import os
 import re
@@ -123,6 +124,8 @@ class StoredObject:
             return self._checked(response, wanted)
 
     def _request(self, location: Location, wanted: Range) -> urllib3.BaseHTTPResponse:
+        if not location.url.startswith(("http://", "https://")):
+            raise self._no_url()
         start, stop = wanted
         headers = {"Accept-Encoding": "identity", **location.headers}
         if wanted != (0, self._file.size):
@@ -134,7 +137,7 @@ class StoredObject:
                 "GET",
                 location.url,
                 headers=headers,
-                timeout=urllib3.Timeout(timeout.connect, timeout.read),
+                timeout=urllib3.Timeout(connect=timeout.connect, read=timeout.read),
                 retries=urllib3.Retry(
                     total=None,
                     connect=0,
@@ -146,18 +149,21 @@ class StoredObject:
             )
         # Their own texts hold the URL, and the URL its signature.
         except urllib3.exceptions.LocationValueError:
-            raise MissingObjectError(
-                f"{self._what} could not be fetched: what the backend gave for it is no URL."
-            ) from None
+            raise self._no_url() from None
         except urllib3.exceptions.HTTPError as error:
-            cause = getattr(error, "reason", None) or error
-            short = isinstance(cause, urllib3.exceptions.IncompleteRead)
+            cause = _cause(error)
+            short = isinstance(cause, http.client.IncompleteRead)
             raise _PassingError(
                 f"the connection failed ({type(cause).__name__})",
                 CorruptResultError if short else MissingObjectError,
             ) from None
         finally:
             _calling.on = False
+
+    def _no_url(self) -> MissingObjectError:
+        return MissingObjectError(
+            f"{self._what} could not be fetched: what the backend gave for it is no URL."
+        )
 
     def _check_status(self, response: urllib3.BaseHTTPResponse, location: Location) -> None:
         status = response.status
@@ -234,6 +240,12 @@ class _PassingError(Exception):
         super().__init__(message)
         self.kind = kind
         self.after = after
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Look for what lies below urllib3's errors: their `reason`, or the last of what they say."""
+    below = getattr(error, "reason", None) or (error.args[-1] if error.args else None)
+    return _cause(below) if isinstance(below, BaseException) else error
 
 
 _exponential = tenacity.wait_random_exponential(multiplier=0.1, max=LONGEST_PAUSE)
