@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from servicex_layer import errors, local
-from servicex_layer.collection import from_servicex
-from servicex_layer.coordinator import register
-from servicex_layer.layers import SXFileLayer, UprootLoadLayer
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from servicex_layer import config as config  # sets the defaults of the settings
+from servicex_layer import errors
+
+if TYPE_CHECKING:
+    from servicex_layer import local
+    from servicex_layer.collection import from_servicex
+    from servicex_layer.coordinator import register
+    from servicex_layer.layers import SXFileLayer, UprootLoadLayer
 
 __all__ = [
     "SXFileLayer",
@@ -18,3 +25,23 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+# Awkward, dask-awkward and distributed take their time to import: not before they are needed.
+_HOMES = {
+    "SXFileLayer": "layers",
+    "UprootLoadLayer": "layers",
+    "from_servicex": "collection",
+    "register": "coordinator",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "local":
+        return importlib.import_module("servicex_layer.local")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"servicex_layer.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
