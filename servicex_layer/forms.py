@@ -6,12 +6,13 @@ from typing import Any
 
 import awkward as ak
 import numpy as np
-from awkward.forms import Form, RecordForm
+from awkward.forms import Form, RecordForm, form_with_unique_keys
 from awkward.types import ArrayType, ListType, RegularType
+from awkward.typetracer import PlaceholderArray, unknown_length
 
 from servicex_layer.errors import FormError, SchemaMismatchError
 
-__all__ = ["as_form", "conform", "datashape_of", "select"]
+__all__ = ["as_form", "complete", "conform", "datashape_of", "placeholder", "select"]
 
 
 def as_form(form: Form | str) -> RecordForm:
@@ -92,6 +93,49 @@ def _select(form: Any, columns: frozenset[str], prefix: str, *, nested: bool = T
         elif any(column.startswith(f"{path}.") for column in columns):
             contents[name] = _select(content, columns, f"{path}.") if nested else content
     return form.copy(contents=list(contents.values()), fields=list(contents))
+
+
+def complete(array: ak.contents.Content, form: Form) -> ak.contents.Content:
+    """Give records that have a name all of their fields, with placeholders for those not read.
+
+    Behaviors go by the fields that are there: no four-vector has a ``pt`` and nothing else.
+
+    Parameters
+    ----------
+    array : awkward.contents.Content
+        Some columns, as `conform` gives them.
+    form : awkward.forms.Form
+        All columns.
+    """
+    if array.is_indexed and not (array.is_option and form.is_option):
+        return array.copy(content=complete(array.content, form))
+    if form.is_indexed and not form.is_option:
+        return complete(array, form.content)
+    if not array.is_record:
+        if (array.is_list or array.is_option) and form.parameter("__array__") not in _KINDS:
+            return array.copy(content=complete(array.content, form.content))
+        return array
+    named = form.parameter("__record__") is not None
+    fields = [name for name in form.fields if named or name in array.fields]
+    contents = [
+        complete(array.content(name), form.content(name))
+        if name in array.fields
+        else _placeholders(form.content(name), array.length)
+        for name in fields
+    ]
+    return array.copy(contents=contents, fields=fields)
+
+
+def placeholder(dtype: np.dtype[Any]) -> Any:
+    """Give a buffer that stands for what is not read, and says so to who touches it."""
+    nplike = ak.contents.NumpyArray(np.empty(0)).backend.nplike
+    return PlaceholderArray(nplike=nplike, shape=(unknown_length,), dtype=dtype)
+
+
+def _placeholders(form: Form, length: int) -> ak.contents.Content:
+    keyed = form_with_unique_keys(form, "@")
+    buffers = {key: placeholder(dtype) for key, dtype in keyed.expected_from_buffers().items()}
+    return ak.from_buffers(keyed, length, buffers, highlevel=False)
 
 
 def datashape_of(form: Form) -> str:

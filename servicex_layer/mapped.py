@@ -12,16 +12,11 @@ from typing import TYPE_CHECKING, Any
 import awkward as ak
 import numpy as np
 from awkward.forms import Form, RecordForm
-from awkward.typetracer import (
-    PlaceholderArray,
-    typetracer_from_form,
-    typetracer_with_report,
-    unknown_length,
-)
+from awkward.typetracer import typetracer_from_form, typetracer_with_report
 from dask_awkward.lib.utils import buffer_keys_required_to_compute_shapes, trace_form_structure
 
 from servicex_layer.errors import InvalidArgumentError, ResultError, SchemaMismatchError
-from servicex_layer.forms import datashape_of
+from servicex_layer.forms import datashape_of, placeholder, select
 from servicex_layer.model import ResultFile
 from servicex_layer.reading import Locate, open_result, open_table
 from servicex_layer.tasks import AwaitFile, ReadTask
@@ -157,6 +152,7 @@ class ReadMapped(ReadTask):
         sources = {key: self.info.keys_for_buffer_keys(frozenset({key})) for key in expected}
         unread = {key for key, needed in sources.items() if not needed <= self.columns}
         try:
+            table.fetch(select(self.form, self.columns))
             loaded = self.info.load_buffers(table.tree, self.columns, *arguments)
             buffers = {key: loaded[key] for key in expected if key not in unread}
         except ResultError:
@@ -171,7 +167,7 @@ class ReadMapped(ReadTask):
             needed = frozenset().union(*(sources[key] for key in unread))
             replaced = replace(table.tree, needed, *arguments)
             return buffers | {key: replaced[key] for key in unread}
-        return buffers | {key: _placeholder(expected[key]) for key in unread}
+        return buffers | {key: placeholder(expected[key]) for key in unread}
 
 
 def check_mappable(result_format: str) -> None:
@@ -225,8 +221,3 @@ def _merged(
 def _kinds(form: Form) -> tuple[str, list[np.dtype[Any]]]:
     """Tell what decides how the buffers of a form are understood."""
     return datashape_of(form), list(form.expected_from_buffers().values())
-
-
-def _placeholder(dtype: np.dtype[Any]) -> PlaceholderArray:
-    nplike = ak.contents.NumpyArray(np.empty(0)).backend.nplike
-    return PlaceholderArray(nplike=nplike, shape=(unknown_length,), dtype=dtype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Self
 
 import awkward as ak
@@ -106,24 +106,23 @@ class RootTree:
         """Read the columns of a form; of an RNTuple's records only the fields that it has."""
         if not form.fields:
             return {}
-        chosen = self._fields(form) if self.nested else self._chosen_branches(form)
-        # By identity: a branch is a mapping of its branches, and equal to all that have none.
-        identities = {id(one) for one in chosen}
-
-        def is_chosen(one: Any) -> bool:
-            return id(one) in identities
-
         try:
             if self.nested:
-                self._body.fetch(_pages(self._tree, is_chosen))
-                arrays = self._tree.arrays(filter_field=is_chosen)
+                self.fetch(form)
+                arrays = self._tree.arrays(filter_field=_one_of(self._fields(form)))
             else:
+                is_chosen = _one_of(self._chosen_branches(form))
                 arrays = self._tree.arrays(filter_branch=is_chosen, how=dict)
         except ResultError:
             raise
         except Exception as error:
             raise self._corrupt(error) from error
         return {name: arrays[name].layout for name in form.fields}
+
+    def fetch(self, form: RecordForm) -> None:
+        """Fetch at once what Uproot asks for bit by bit as it reads the columns of a form."""
+        if self.nested and form.fields:
+            self._body.fetch(_pages(self._tree, _one_of(self._fields(form))))
 
     def _chosen_branches(self, form: RecordForm) -> list[Any]:
         branches = {branch.name: branch for branch in _branches(self._tree)}
@@ -190,6 +189,12 @@ def _leaves(form: Any, path: str) -> Iterator[str]:
         yield from _leaves(form.content, path)
     else:
         yield path
+
+
+def _one_of(chosen: Iterable[Any]) -> Callable[[Any], bool]:
+    # By identity: a branch is a mapping of its branches, and equal to all that have none.
+    identities = {id(one): one for one in chosen}
+    return lambda one: id(one) in identities
 
 
 def _pages(ntuple: Any, is_chosen: Callable[[Any], bool]) -> Iterator[tuple[int, int]]:

@@ -16,7 +16,7 @@ from distributed import Worker
 from servicex_layer.blocking import wait
 from servicex_layer.coordinator import this_worker
 from servicex_layer.feeds import feed
-from servicex_layer.forms import select
+from servicex_layer.forms import complete, select
 from servicex_layer.model import Location, ResultFile
 from servicex_layer.parking import loop_of, park
 from servicex_layer.reading import Locate, read
@@ -151,11 +151,13 @@ class ReadFile(ReadTask, ColumnProjectionMixin):
 
     def read(self, file: ResultFile, locate: Locate, what: str) -> ak.contents.Content:
         """Read the columns of a file, and no others."""
-        return read(file, locate, self.form, self.columns, self.tree, what)
+        found = read(file, locate, self.form, self.columns, self.tree, what)
+        return complete(found, self.form)
 
     def empty(self) -> ak.contents.Content:
         """Give these columns of a file of no events."""
-        return select(self.form, self.columns).length_zero_array(highlevel=False)
+        found = select(self.form, self.columns).length_zero_array(highlevel=False)
+        return complete(found, self.form)
 
 
 def _in_loop_of(worker: Worker) -> bool:
