@@ -123,11 +123,14 @@ class ReadMapped(ReadTask):
 
     def project(self, report: Any, state: Any) -> ReadMapped:
         """Give the same, reading only what is needed for what was touched."""
-        return self.project_columns(self.necessary_columns(report, state))
+        return self.project_manually(self.necessary_columns(report, state))
 
     def project_manually(self, columns: frozenset[str]) -> ReadMapped:
         """Give the same, reading only these columns."""
-        return self.project_columns(columns)
+        projected = self.project_columns(columns)
+        # All that is left to do with it is to check what is read; it goes along with every task.
+        projected.form = select(self.form, columns).copy(parameters=None)
+        return projected
 
     def _check(self, table: RootTree, what: str) -> None:
         """Mappings take bytes for what the form says of them: it must be true of this file."""
