@@ -79,19 +79,30 @@ def select(form: RecordForm, columns: frozenset[str] | None, *, nested: bool = T
     >>> datashape_of(select(muons, frozenset({"muons.pt"})))
     '{muons: var * {pt: float64}}'
     """
-    return form if columns is None else _select(form, columns, "", nested=nested)
+    if columns is None:
+        return form
+    parents = {
+        column[:place] for column in columns for place, letter in enumerate(column) if letter == "."
+    }
+    return _select(form, columns, parents, "", nested=nested)
 
 
-def _select(form: Any, columns: frozenset[str], prefix: str, *, nested: bool = True) -> Any:
+def _select(
+    form: Any, columns: frozenset[str], parents: set[str], prefix: str, *, nested: bool = True
+) -> Any:
+    if form.is_union:
+        return form
     if not form.is_record:
-        return form.copy(content=_select(form.content, columns, prefix))
+        return form.copy(content=_select(form.content, columns, parents, prefix))
     contents = {}
     for name in form.fields:
         path, content = f"{prefix}{name}", form.content(name)
         if path in columns:
             contents[name] = content
-        elif any(column.startswith(f"{path}.") for column in columns):
-            contents[name] = _select(content, columns, f"{path}.") if nested else content
+        # A column "a.b" need not be a field of another column "a".
+        elif path in parents and content.fields:
+            inner = _select(content, columns, parents, f"{path}.") if nested else content
+            contents[name] = inner
     return form.copy(contents=list(contents.values()), fields=list(contents))
 
 

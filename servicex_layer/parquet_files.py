@@ -102,7 +102,7 @@ class ParquetTable:
 
     def _corrupt(self, error: Exception) -> CorruptResultError:
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        return CorruptResultError(f"{self._what} is no Parquet file that can be read: {said}")
+        return CorruptResultError(f"{self._what} cannot be read as a Parquet file: {said}")
 
 
 def _has(leaves: list[str], item: str) -> bool:

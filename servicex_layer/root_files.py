@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import queue
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import cached_property
 from typing import Any, Self
 
 import awkward as ak
 import uproot
 from awkward.forms import RecordForm
+from uproot.interpretation.grouped import AsGrouped
 from uproot.interpretation.identify import UnknownInterpretation
 from uproot.source.chunk import Chunk, Source
 
@@ -73,9 +77,12 @@ class RootTree:
         if self.nested:
             form, _ = self._tree.to_akform()
             return form
-        branches = list(_branches(self._tree))
-        forms = [branch.interpretation.awkward_form(self._tree.file) for branch in branches]
-        return RecordForm(forms, [branch.name for branch in branches])
+        forms = {}
+        for name, branch in self._branches.items():
+            # What cannot be read is no column.
+            with suppress(Exception):
+                forms[name] = branch.interpretation.awkward_form(self._tree.file)
+        return RecordForm(list(forms.values()), list(forms))
 
     @property
     def tree(self) -> Any:
@@ -89,7 +96,8 @@ class RootTree:
             described = [(self._tree[name], self._tree[name].description) for name in form.fields]
             title = self._tree.description
         else:
-            described = [(branch, branch.title) for branch in _branches(self._tree)]
+            branches = [self._branches[name] for name in form.fields]
+            described = [(branch, branch.title) for branch in branches]
             title = self._tree.title
         contents = [
             content.copy(
@@ -107,29 +115,46 @@ class RootTree:
         if not form.fields:
             return {}
         try:
+            self.fetch(form)
             if self.nested:
-                self.fetch(form)
                 arrays = self._tree.arrays(filter_field=_one_of(self._fields(form)))
-            else:
-                is_chosen = _one_of(self._chosen_branches(form))
-                arrays = self._tree.arrays(filter_branch=is_chosen, how=dict)
+                return {name: arrays[name].layout for name in form.fields}
+            return {name: self._values(self._branch(name)) for name in form.fields}
         except ResultError:
             raise
         except Exception as error:
             raise self._corrupt(error) from error
-        return {name: arrays[name].layout for name in form.fields}
 
     def fetch(self, form: RecordForm) -> None:
         """Fetch at once what Uproot asks for bit by bit as it reads the columns of a form."""
-        if self.nested and form.fields:
+        if not form.fields:
+            return
+        if self.nested:
             self._body.fetch(_pages(self._tree, _one_of(self._fields(form))))
+        else:
+            branches = [self._branch(name) for name in form.fields]
+            self._body.fetch(_baskets(branches, self.entries))
 
-    def _chosen_branches(self, form: RecordForm) -> list[Any]:
-        branches = {branch.name: branch for branch in _branches(self._tree)}
-        return [
-            branches[name] if name in branches else self._missing(name, branches)
-            for name in form.fields
-        ]
+    @cached_property
+    def _branches(self) -> dict[str, Any]:
+        """The branches that hold values, in the file's order.
+
+        Those of a split object go by their own names, or by their paths where several have the
+        same name.
+        """
+        leaves = list(_leaf_branches(self._tree))
+        times = Counter(branch.name for _, branch in leaves)
+        return {branch.name if times[branch.name] == 1 else path: branch for path, branch in leaves}
+
+    def _branch(self, name: str) -> Any:
+        branches = self._branches
+        return branches[name] if name in branches else self._missing(name, branches)
+
+    def _values(self, branch: Any) -> ak.contents.Content:
+        values = branch.array(entry_stop=self.entries).layout
+        if len(values) < self.entries:
+            raise ValueError(f"the branch {branch.name!r} is shorter than its tree")
+        return values
 
     def _fields(self, form: RecordForm) -> list[Any]:
         keys = self._tree.keys()
@@ -148,7 +173,7 @@ class RootTree:
     def _corrupt(self, error: Exception) -> CorruptResultError:
         said = str(getattr(error, "message", error)).strip() or type(error).__name__
         return CorruptResultError(
-            f"{self._what} is no ROOT file that can be read: {said.splitlines()[0]}"
+            f"{self._what} cannot be read as a ROOT file: {said.splitlines()[0]}"
         )
 
 
@@ -168,23 +193,29 @@ def _choose(directory: Any, tree: str | None, what: str) -> tuple[str, Any]:
     return trees[chosen], directory[chosen]
 
 
-def _branches(tree: Any) -> Iterator[Any]:
-    """Go through the branches that hold values, in the file's order."""
+def _leaf_branches(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Go through the branches that hold values, with their paths, in the file's order."""
     for branch in tree.branches:
-        if isinstance(branch.interpretation, UnknownInterpretation):
-            yield from _branches(branch)
+        path = f"{prefix}{branch.name}"
+        if not isinstance(branch.interpretation, (UnknownInterpretation, AsGrouped)):
+            yield path, branch
         else:
-            yield branch
+            yield from _leaf_branches(branch, f"{path}/")
+
+
+def _baskets(branches: Iterable[Any], entries: int) -> Iterator[tuple[int, int]]:
+    """Tell where the baskets of branches are; those that are part of the metadata are at hand."""
+    for branch in branches:
+        for _, basket in branch.entries_to_ranges_or_baskets(0, entries):
+            if isinstance(basket, tuple):
+                yield basket
 
 
 def _leaves(form: Any, path: str) -> Iterator[str]:
     """List the keys that an RNTuple gives to the leaves of a field."""
-    if form.is_record:
+    if form.is_record and form.fields:
         for name in form.fields:
             yield from _leaves(form.content(name), f"{path}.{name}")
-    elif form.is_union:
-        for content in form.contents:
-            yield from _leaves(content, path)
     elif (form.is_list or form.is_option or form.is_indexed) and not _is_string(form):
         yield from _leaves(form.content, path)
     else:
