@@ -134,6 +134,8 @@ def complete(array: ak.contents.Content, form: Form) -> ak.contents.Content:
         else _placeholders(form.content(name), array.length)
         for name in fields
     ]
+    if len(fields) == len(array.fields):
+        return array.copy(contents=contents)  # a tuple remains one
     return array.copy(contents=contents, fields=fields)
 
 
