@@ -186,7 +186,14 @@ def conform(array: ak.contents.Content, form: Form, column: str, where: str) -> 
             f"The column {column!r} of {where} is {found_type}, but the form says {wanted_type}. "
             f"Give the form as the file has it: '{{{column}: {found_type}, ...}}'."
         )
-    return _named(_cast(array, form), form)
+    try:
+        cast = _cast(array, form)
+    except OverflowError as error:
+        raise SchemaMismatchError(
+            f"The column {column!r} of {where} is {found_type} and has {error}, but the form says "
+            f"{wanted_type}. Give the form as the file has it."
+        ) from None
+    return _named(cast, form)
 
 
 # Parameters that make another type of the same buffers; the others are for people.
@@ -217,15 +224,27 @@ def _cast(array: ak.contents.Content, form: Form) -> ak.contents.Content:
     if array.is_indexed and not array.is_option:
         return _cast(array.project(), form)
     if array.is_numpy:
-        return ak.contents.NumpyArray(
-            array.data.astype(form.primitive), parameters=array.parameters
-        )
+        numbers = _cast_numbers(array.data, form.primitive)
+        return ak.contents.NumpyArray(numbers, parameters=array.parameters)
     if array.is_record:
         contents = [_cast(array.content(name), form.content(name)) for name in array.fields]
         return array.copy(contents=contents)
     if array.is_regular and not form.is_regular:
         return _cast(array.to_ListOffsetArray64(), form)
     return array.copy(content=_cast(array.content, form.content))
+
+
+# NumPy takes 64-bit integers for safe in float64, which holds each one up to here.
+_EXACT = 2**53
+
+
+def _cast_numbers(numbers: Any, primitive: str) -> Any:
+    wanted = np.dtype(primitive)
+    if numbers.dtype.kind in "iu" and numbers.itemsize == 8 and wanted.kind in "fc":
+        low, high = int(numbers.min(initial=0)), int(numbers.max(initial=0))
+        if max(-low, high) > _EXACT:
+            raise OverflowError(f"integers beyond {_EXACT}")
+    return numbers.astype(wanted)
 
 
 def _named(array: ak.contents.Content, form: Form) -> ak.contents.Content:

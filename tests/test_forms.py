@@ -89,14 +89,14 @@ WIDENINGS = [
 ]
 
 
-def numbers(primitive: str) -> st.SearchStrategy[Any]:
+def numbers(primitive: str, most: int = 2**64) -> st.SearchStrategy[Any]:
     kind = np.dtype(primitive)
     if kind.kind == "b":
         return st.booleans()
     if kind.kind == "f":
         return st.floats(width=32 if kind.itemsize == 4 else 64, allow_nan=False)
     limits = np.iinfo(kind)
-    return st.integers(int(limits.min), int(limits.max))
+    return st.integers(max(int(limits.min), -most), min(int(limits.max), most))
 
 
 @settings(max_examples=50, deadline=None)
@@ -105,7 +105,9 @@ def test_lossless_casts_keep_every_value(data: st.DataObject):
     narrow, wide = data.draw(st.sampled_from(WIDENINGS))
     optional = data.draw(st.booleans())
     jagged = data.draw(st.booleans())
-    values = data.draw(st.lists(st.lists(numbers(narrow), max_size=3), max_size=4))
+    # float64 holds each integer up to 2**53.
+    most = 2**64 if np.dtype(wide).kind in "iub" else 2**53
+    values = data.draw(st.lists(st.lists(numbers(narrow, most), max_size=3), max_size=4))
     array = ak.Array(
         ak.contents.ListOffsetArray(
             ak.index.Index64(np.cumsum([0, *map(len, values)])),
@@ -137,6 +139,16 @@ def test_other_lossless_casts(array: ak.Array, wanted: str):
     cast = conformed(array, wanted)
     assert cast.to_list() == array.to_list()
     assert cast.layout.form.type == column(wanted).type
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint64"])
+def test_integer_that_float64_does_not_hold(dtype: str):
+    array = ak.Array([np.array([2**53], dtype=dtype), np.array([], dtype=dtype)])
+    assert conformed(array, "var * float64").to_list() == [[2**53], []]
+    for beyond in (2**53 + 1, 2**63 - 1):
+        array = ak.Array([np.array([1], dtype=dtype), np.array([beyond], dtype=dtype)])
+        with pytest.raises(SchemaMismatchError, match=f"'c'.*{dtype}.*integers beyond.*float64"):
+            conformed(array, "var * float64")
 
 
 @pytest.mark.parametrize(
