@@ -143,10 +143,10 @@ def test_other_lossless_casts(array: ak.Array, wanted: str):
 
 @pytest.mark.parametrize("dtype", ["int64", "uint64"])
 def test_integer_that_float64_does_not_hold(dtype: str):
-    array = ak.Array([np.array([2**53], dtype=dtype), np.array([], dtype=dtype)])
+    array = ak.unflatten(np.array([2**53], dtype=dtype), [1, 0])
     assert conformed(array, "var * float64").to_list() == [[2**53], []]
     for beyond in (2**53 + 1, 2**63 - 1):
-        array = ak.Array([np.array([1], dtype=dtype), np.array([beyond], dtype=dtype)])
+        array = ak.unflatten(np.array([1, beyond], dtype=dtype), [1, 1])
         with pytest.raises(SchemaMismatchError, match=f"'c'.*{dtype}.*integers beyond.*float64"):
             conformed(array, "var * float64")
 
