@@ -195,39 +195,46 @@ def _run_proxy(
     requests: Synchronized[int],
     received: Synchronized[int],
 ) -> None:
-    async def forward(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        while some := await source.read(1 << 16):
+    # Sockets, not streams: these copy what goes through twice more.
+    async def forward(source: socket.socket, sink: socket.socket) -> None:
+        while some := await loop().sock_recv(source, 1 << 16):
             requests.value += some.count(b" HTTP/1.1\r\n")
             await asyncio.sleep(latency.value)
-            sink.write(some)
-            await sink.drain()
+            await loop().sock_sendall(sink, some)
 
-    async def back(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        while some := await source.read(1 << 20):
-            received.value += len(some)
-            sink.write(some)
-            await sink.drain()
+    async def back(source: socket.socket, sink: socket.socket) -> None:
+        buffer = memoryview(bytearray(1 << 20))
+        while size := await loop().sock_recv_into(source, buffer):
+            received.value += size
+            await loop().sock_sendall(sink, buffer[:size])
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection(_HOST, port, limit=1 << 20)
-        ways = [
-            asyncio.ensure_future(forward(reader, far_writer)),
-            asyncio.ensure_future(back(far_reader, writer)),
-        ]
-        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        for way in ways:
-            way.cancel()
-            # A client may hang up in the middle of a body.
-            with suppress(asyncio.CancelledError, ConnectionError):
-                await way
-        far_writer.close()
-        writer.close()
+    async def serve(near: socket.socket) -> None:
+        with near, socket.socket() as far:
+            for one in (near, far):
+                one.setblocking(False)
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await loop().sock_connect(far, (_HOST, port))
+            ways = [
+                asyncio.ensure_future(forward(near, far)),
+                asyncio.ensure_future(back(far, near)),
+            ]
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            for way in ways:
+                way.cancel()
+                # A client may hang up in the middle of a body.
+                with suppress(asyncio.CancelledError, ConnectionError):
+                    await way
 
     async def run() -> None:
-        server = await asyncio.start_server(serve, _HOST, 0)
-        pipe.send(server.sockets[0].getsockname()[1])
-        await server.serve_forever()
+        with socket.create_server((_HOST, 0)) as server:
+            server.setblocking(False)
+            pipe.send(server.getsockname()[1])
+            connections = set()
+            while True:
+                near, _ = await loop().sock_accept(server)
+                connections.add(asyncio.ensure_future(serve(near)))
 
+    loop = asyncio.get_running_loop
     asyncio.run(run())
 
 
