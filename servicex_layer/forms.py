@@ -102,7 +102,8 @@ def _select(
         # A column "a.b" need not be a field of another column "a".
         elif path in parents and content.fields:
             inner = _select(content, columns, parents, f"{path}.") if nested else content
-            contents[name] = inner
+            if inner.fields:
+                contents[name] = inner
     return form.copy(contents=list(contents.values()), fields=list(contents))
 
 

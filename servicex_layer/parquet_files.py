@@ -8,7 +8,7 @@ from typing import Self, cast
 import awkward as ak
 import pyarrow as pa
 import pyarrow.parquet as pq
-from awkward.forms import RecordForm
+from awkward.forms import Form, RecordForm
 
 from servicex_layer.errors import CorruptResultError, SchemaMismatchError
 from servicex_layer.transfer import Body
@@ -71,7 +71,7 @@ class ParquetTable:
             table = self._table.read(columns=paths, use_threads=False)
         except (pa.ArrowException, OSError) as error:
             raise self._corrupt(error) from error
-        record = ak.from_arrow(table, highlevel=False)
+        record = _as_told(ak.from_arrow(table, highlevel=False), self.form())
         return {name: record.content(name) for name in form.fields}
 
     def _paths(self, form: RecordForm) -> list[str]:
@@ -103,6 +103,22 @@ class ParquetTable:
     def _corrupt(self, error: Exception) -> CorruptResultError:
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
         return CorruptResultError(f"{self._what} cannot be read as a Parquet file: {said}")
+
+
+def _as_told(array: ak.contents.Content, form: Form) -> ak.contents.Content:
+    """Take off options that the file does not have.
+
+    Where pyarrow reads some fields of the records in a list, it tells that the records may be
+    null although it knows better.
+    """
+    if array.is_option and not form.is_option:
+        array = array.project()
+    if array.is_record:
+        contents = [_as_told(array.content(name), form.content(name)) for name in array.fields]
+        return array.copy(contents=contents)
+    if array.is_list or array.is_option:
+        return array.copy(content=_as_told(array.content, form.content))
+    return array
 
 
 def _has(leaves: list[str], item: str) -> bool:

@@ -62,7 +62,7 @@ def way(request: pytest.FixtureRequest) -> Iterator[Way]:
         disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
-            body = way.body
+            body = chosen.body
             match = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
             if match:
                 start, stop = int(match[1]), min(int(match[2]) + 1, len(body))
@@ -85,14 +85,14 @@ def way(request: pytest.FixtureRequest) -> Iterator[Way]:
     server = Server(("127.0.0.1", 0), Handler)
     thread = Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
-    way = Way(f"http://127.0.0.1:{server.server_address[1]}/a")
+    chosen = Way(f"http://127.0.0.1:{server.server_address[1]}/a")
     with pytest.MonkeyPatch.context() as patch:
         # Files are small here.
         for name in ("_HEAD", "_TAIL", "_AHEAD"):
             patch.setattr(transfer, name, 64)
         threshold = "1GB" if request.param == "whole" else 0
         with dask.config.set({"servicex-layer.range-threshold": threshold}):
-            yield way
+            yield chosen
     server.shutdown()
     thread.join()
     server.server_close()
@@ -129,7 +129,7 @@ def counts(length: int) -> st.SearchStrategy[list[int]]:
 @st.composite
 def jagged(draw: st.DrawFn, content: Callable[[int], Any], length: int) -> ak.Array:
     number = draw(counts(length))
-    return ak.unflatten(draw(content(sum(number))), number)
+    return ak.unflatten(draw(content(sum(number))), np.array(number, dtype=np.int64))
 
 
 def strings(length: int) -> st.SearchStrategy[ak.Array]:
@@ -197,7 +197,9 @@ def project(array: ak.Array, columns: frozenset[str]) -> ak.Array:
             if path in columns:
                 contents[name] = content
             elif content.fields and any(column.startswith(f"{path}.") for column in columns):
-                contents[name] = take(content, f"{path}.")
+                inner = take(content, f"{path}.")
+                if inner.fields:
+                    contents[name] = inner
         return ak.contents.RecordArray(list(contents.values()), list(contents), length=len(layout))
 
     return ak.Array(take(array.layout, ""))
