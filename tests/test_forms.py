@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from servicex_layer.errors import FormError, SchemaMismatchError
-from servicex_layer.forms import as_form, conform, datashape_of
+from servicex_layer.forms import as_form, conform, datashape_of, select
 
 INTEGERS = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
 PRIMITIVES = ["bool", *INTEGERS, "float32", "float64"]
@@ -178,3 +178,25 @@ def test_lossy_casts_are_errors_that_name_file_column_and_both_types(array: ak.A
     message = str(caught.value)
     assert all(word in message for word in ("a.root", "'c'", str(column(wanted).type)))
     assert str(array.layout.form.type) in message
+
+
+DOTTED = '{a: float64, "a.b": int32, c: var * {pt: float32, eta: ?{x: int8, y: int8}}, "c.d": bool}'
+
+
+@pytest.mark.parametrize(
+    ("columns", "chosen"),
+    [
+        ({"a"}, "{a: float64}"),
+        ({"a.b"}, '{"a.b": int32}'),
+        ({"c.d"}, '{"c.d": bool}'),
+        ({"c.eta.y", "a"}, "{a: float64, c: var * {eta: ?{y: int8}}}"),
+        ({"c.eta", "c.pt"}, "{c: var * {pt: float32, eta: ?{x: int8, y: int8}}}"),
+        (set(), "{}"),
+        ({"nope", "a.nope", "c.nope"}, "{}"),
+    ],
+)
+def test_select(columns: set[str], chosen: str):
+    form = as_form(DOTTED)
+    assert select(form, frozenset(columns)).type == as_form(chosen).type
+    whole = select(form, frozenset(columns), nested=False)
+    assert all(whole.content(name) == form.content(name) for name in whole.fields)

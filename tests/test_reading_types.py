@@ -144,6 +144,12 @@ def records(draw: st.DrawFn, content: Callable[[int], Any], length: int) -> ak.A
     return ak.Array({name: draw(content(length)) for name in names})
 
 
+@st.composite
+def optional(draw: st.DrawFn, content: Callable[[int], Any], length: int) -> ak.Array:
+    mask = draw(st.lists(st.booleans(), min_size=length, max_size=length))
+    return ak.mask(ak.Array(draw(content(length))), np.array(mask, dtype=bool))
+
+
 def flat(length: int) -> st.SearchStrategy[Any]:
     return st.sampled_from(NUMBERS).flatmap(lambda dtype: numbers(dtype, length))
 
@@ -163,16 +169,17 @@ def in_ttree(length: int) -> st.SearchStrategy[Any]:
     return flat(length) | fixed(length) | jagged(flat, length) | strings(length)
 
 
-def anything(length: int, depth: int = 2) -> st.SearchStrategy[Any]:
+def anything(length: int, depth: int = 2, *, null: bool = False) -> st.SearchStrategy[Any]:
     """Draw what RNTuple and Parquet hold: all of the above, within each other."""
     leaf = flat(length) | strings(length)
     if depth == 0:
         return leaf
 
     def inner(inner_length: int) -> st.SearchStrategy[Any]:
-        return anything(inner_length, depth - 1)
+        return anything(inner_length, depth - 1, null=null)
 
-    return leaf | jagged(inner, length) | records(inner, length)
+    nested = jagged(inner, length) | records(inner, length)
+    return leaf | nested | optional(inner, length) if null else leaf | nested
 
 
 def leaves(form: Any, path: str) -> Iterator[str]:
@@ -263,9 +270,9 @@ def test_rntuple(way: Way, path: Path, data: st.DataObject):
 @given(st.data())
 def test_parquet(way: Way, path: Path, data: st.DataObject):
     length = data.draw(st.integers(1, 20))
-    pool = ["x", "x.y", "Jet", "a b", "list", "item"]
+    pool = ["x", "Jet", "Jet_x.y", "a b", "list", "item", "element"]
     names = data.draw(st.lists(st.sampled_from(pool), min_size=1, unique=True))
-    written = ak.Array({name: data.draw(anything(length)) for name in names})
+    written = ak.Array({name: data.draw(anything(length, null=True)) for name in names})
     ak.to_parquet(
         written,
         path,
