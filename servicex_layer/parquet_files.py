@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from awkward.forms import Form, RecordForm
 
 from servicex_layer.errors import CorruptResultError, SchemaMismatchError
+from servicex_layer.forms import select
 from servicex_layer.transfer import Body
 
 __all__ = ["ParquetTable"]
@@ -65,22 +66,25 @@ class ParquetTable:
                     f"The column {name!r} is in the form but not in {self._what}, which has "
                     f"{', '.join(there)}."
                 )
-        paths = self._paths(form)
+        told = select(self.form(), frozenset(form.columns()))
+        paths = self._paths(told)
         try:
             self._body.fetch(self._ranges(set(paths)))
             table = self._table.read(columns=paths, use_threads=False)
         except (pa.ArrowException, OSError) as error:
             raise self._corrupt(error) from error
-        record = _as_told(ak.from_arrow(table, highlevel=False), self.form())
+        record = _as_told(ak.from_arrow(table, highlevel=False), told)
         return {name: record.content(name) for name in form.fields}
 
     def _paths(self, form: RecordForm) -> list[str]:
         """List the file's own names of the leaves of a form."""
-        schema = self._table.schema
-        leaves = [schema.column(i).path for i in range(len(schema))]
+        leaves = [self._table.schema.column(i).path for i in range(len(self._table.schema))]
         # Between a list and what is in it, a path has names that writers choose.
         item = next((f"list.{it}" for it in ("item", "element") if _has(leaves, it)), "list.item")
         wanted = form.columns(list_indicator=item)
+        # pyarrow reads no part of a column of an extension type, such as Awkward writes.
+        schema = self._table.schema_arrow
+        wanted += [name for name in form.fields if _is_extension(schema.field(name).type)]
         return [
             leaf
             for leaf in leaves
@@ -106,7 +110,7 @@ class ParquetTable:
 
 
 def _as_told(array: ak.contents.Content, form: Form) -> ak.contents.Content:
-    """Take off options that the file does not have.
+    """Take off fields that are not wanted, and options that the file does not have.
 
     Where pyarrow reads some fields of the records in a list, it tells that the records may be
     null although it knows better.
@@ -114,11 +118,16 @@ def _as_told(array: ak.contents.Content, form: Form) -> ak.contents.Content:
     if array.is_option and not form.is_option:
         array = array.project()
     if array.is_record:
-        contents = [_as_told(array.content(name), form.content(name)) for name in array.fields]
-        return array.copy(contents=contents)
+        contents = [_as_told(array.content(name), form.content(name)) for name in form.fields]
+        return array.copy(contents=contents, fields=form.fields)
     if array.is_list or array.is_option:
         return array.copy(content=_as_told(array.content, form.content))
     return array
+
+
+def _is_extension(kind: pa.DataType) -> bool:
+    inner = (kind.field(i).type for i in range(kind.num_fields))
+    return isinstance(kind, pa.BaseExtensionType) or any(map(_is_extension, inner))
 
 
 def _has(leaves: list[str], item: str) -> bool:

@@ -273,13 +273,15 @@ def test_parquet(way: Way, path: Path, data: st.DataObject):
     pool = ["x", "Jet", "Jet_x.y", "a b", "list", "item", "element"]
     names = data.draw(st.lists(st.sampled_from(pool), min_size=1, unique=True))
     written = ak.Array({name: data.draw(anything(length, null=True)) for name in names})
-    ak.to_parquet(
-        written,
+    options = {
+        name: data.draw(st.booleans()) for name in ("list_to32", "string_to32", "extensionarray")
+    }
+    compliant = data.draw(st.booleans())
+    pq.write_table(
+        ak.to_arrow_table(written, **options),
         path,
         row_group_size=data.draw(st.integers(3, 30)),
-        list_to32=data.draw(st.booleans()),
-        extensionarray=data.draw(st.booleans()),
-        parquet_compliant_nested=data.draw(st.booleans()),
+        use_compliant_nested_type=compliant,
     )
     expected = ak.from_arrow(pq.read_table(path))
     form, everything = way.read(path, "parquet")
