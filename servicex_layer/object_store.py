@@ -25,7 +25,7 @@ from servicex_layer.ranges import Piece, Range
 
 __all__ = ["StoredObject", "Transfer", "checked_size"]
 
-_POOL_SIZE = 32
+_POOL_SIZE = 64
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 

@@ -21,10 +21,10 @@ __all__ = ["Body", "Local", "Remote"]
 
 # A first look at a large file takes both ends: there are the directory of a ROOT file and the
 # footers of RNTuples and Parquet files. A read of what was not fetched takes what follows along.
-_HEAD = 32 * 1024
+_HEAD = 128 * 1024
 _TAIL = 128 * 1024
 _AHEAD = 32 * 1024
-_CONNECTIONS = 8
+_CONNECTIONS = 16
 
 
 class Body(Protocol):
