@@ -82,6 +82,9 @@ def way(request: pytest.FixtureRequest) -> Iterator[Way]:
         block_on_close = False
         daemon_threads = True
 
+        def handle_error(self, *_: Any) -> None:
+            """Say nothing of clients that went away."""
+
     server = Server(("127.0.0.1", 0), Handler)
     thread = Thread(target=server.serve_forever, args=(0.01,))
     thread.start()

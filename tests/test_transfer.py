@@ -101,6 +101,9 @@ def store() -> Iterator[Store]:
         block_on_close = False
         daemon_threads = True
 
+        def handle_error(self, *_: Any) -> None:
+            """Say nothing of clients that went away."""
+
     server = Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
