@@ -133,11 +133,12 @@ class CompletionFeed:
             return replace(self._ledger.files[number], format=status.result_format)
         if status.status != "Complete":
             raise ended_badly(status)
-        if len(self._ledger.files) < status.completed:
+        counted = status.completed + status.failed
+        if self._ledger.rows < counted:
             raise ProtocolError(
                 f"Request {self.request_id}: the backend {self._rest.backend.name} counts "
-                f"{status.completed} finished files but lists {len(self._ledger.files)}. The "
-                "result would not be whole; ask the backend's operators."
+                f"{counted} finished and failed files but lists {self._ledger.rows}. The result "
+                "would not be whole; ask the backend's operators."
             )
         return None
 

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from servicex_layer.completion import CompletionFeed
 from servicex_layer.config import Polling
-from servicex_layer.errors import CompletionOrderError
-from servicex_layer.model import ResultFile, Row, TransformStatus
+from servicex_layer.errors import CompletionOrderError, ProtocolError
+from servicex_layer.model import Backend, ResultFile, Row, TransformStatus
 
 EPOCH = datetime(2026, 11, 22, 19, 45, tzinfo=UTC)
 SETTLE = 3
@@ -33,6 +33,8 @@ class Scripted:
     late: int
     lag: int
     success: bool
+    twin: int | None = None
+    """The row whose object it has too, as after a lost transformer."""
 
     @property
     def visible(self):
@@ -45,6 +47,8 @@ class Scripted:
 
 class ModelServer:
     """What a database behind a ServiceX server shows of a script."""
+
+    backend = Backend("a-model", "http://127.0.0.1")
 
     def __init__(self, script, shuffle):
         self.script = script
@@ -81,7 +85,7 @@ class ModelServer:
         for i, row in enumerate(self.script):
             created_at = EPOCH + timedelta(seconds=row.created)
             if row.visible <= self.now and (later_than is None or created_at > later_than):
-                name = f"{i}.root" if row.success else "none"
+                name = f"{i if row.twin is None else row.twin}.root" if row.success else "none"
                 file = ResultFile(self.ids[i], created_at, name, f"in{i}.root", 1, 1)
                 rows.append(Row(file, row.success))
         self.rows_sent += len(rows)
@@ -205,6 +209,34 @@ def test_a_row_that_comes_after_its_place_was_given_out_is_an_error_that_names_i
     assert "rows [4]" in text
     assert "row 1 " in text
     assert "register" in text
+
+
+def test_a_file_that_was_transformed_twice_is_in_one_partition():
+    script = [
+        Scripted(created=1, late=0, lag=0, success=True),
+        Scripted(created=2, late=0, lag=0, success=True, twin=0),
+        Scripted(created=3, late=0, lag=0, success=True),
+    ]
+
+    async def observe():
+        return await partitions(a_feed(ModelServer(script, list.reverse)), 3, range(3))
+
+    assert asyncio.run(observe()) == ["0.root", "2.root", None]
+
+
+def _hide_last(rows):
+    rows[:] = [row for row in rows if row.file.name != "2.root"]
+
+
+def test_a_list_that_is_shorter_than_the_counters_say_is_an_error_not_an_empty_partition():
+    script = [Scripted(created=i, late=0, lag=0, success=True) for i in range(3)]
+
+    async def observe():
+        feed = a_feed(ModelServer(script, _hide_last))
+        with pytest.raises(ProtocolError, match=r"counts 3 .* lists 2"):
+            await partitions(feed, 3, range(3))
+
+    asyncio.run(observe())
 
 
 @pytest.mark.parametrize("late", [0, 1, 10])
