@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import ssl
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
@@ -18,7 +20,7 @@ __all__ = [
     "PassingError",
     "http_timeout",
     "parsed",
-    "pause",
+    "policy",
     "retry_after",
     "tls",
 ]
@@ -29,7 +31,15 @@ LONGEST_PAUSE = 5.0
 
 
 class PassingError(Exception):
-    """A failure after which the same call may succeed."""
+    """A failure after which the same call may succeed.
+
+    Parameters
+    ----------
+    message : str
+        What failed, without anything secret.
+    retry_after : float, optional
+        How many seconds to wait before the next try, at least; 0 for none.
+    """
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -39,19 +49,48 @@ class PassingError(Exception):
 _exponential = tenacity.wait_random_exponential(multiplier=0.2, max=LONGEST_PAUSE)
 
 
-def pause(state: tenacity.RetryCallState) -> float:
-    """Tell how long to wait before the next try: as asked, or longer and longer, jittered."""
+def policy(budget: float) -> dict[str, Any]:
+    """Say how a call is tried again, to `tenacity.Retrying` or `tenacity.AsyncRetrying`.
+
+    After each `PassingError`, with pauses that are jittered and grow, or as long as the server
+    asks for. The last try is at the end of the budget.
+
+    Parameters
+    ----------
+    budget : float
+        How long, in seconds, from the first try to the last.
+    """
+    return {
+        "retry": tenacity.retry_if_exception_type(PassingError),
+        "wait": functools.partial(pause, budget=budget),
+        "stop": tenacity.stop_after_delay(budget),
+    }
+
+
+def pause(state: tenacity.RetryCallState, budget: float) -> float:
+    """Tell how long to wait before the next try; a server can ask for more than the budget has."""
     failure = state.outcome.exception() if state.outcome is not None else None
     asked = failure.retry_after if isinstance(failure, PassingError) else None
-    return max(asked or 0.0, _exponential(state))
+    if asked == 0:
+        return 0.0
+    left = budget - (state.seconds_since_start or 0.0)
+    return max(min(max(asked or 0.0, _exponential(state)), left), 0.0)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Read how many seconds a server asks to be left alone for, if it does."""
+    """Read how many seconds a server asks to be left alone for, if it does (RFC 9110, 10.2.3)."""
+    given = headers.get("Retry-After", "")
     try:
-        return float(headers["Retry-After"])
-    except (KeyError, ValueError):
+        wanted = float(given) if given.isdecimal() else _until(given, headers.get("Date"))
+    except (TypeError, ValueError):
         return None
+    # No time at all would be a loop without pauses.
+    return wanted if wanted > 0 else None
+
+
+def _until(date: str, now: str | None) -> float:
+    server_time = parsedate_to_datetime(now) if now else datetime.now(UTC)
+    return (parsedate_to_datetime(date) - server_time).total_seconds()
 
 
 def http_timeout() -> httpx.Timeout:

@@ -25,7 +25,7 @@ from servicex_layer.http_calls import (
     PassingError,
     http_timeout,
     parsed,
-    pause,
+    policy,
     retry_after,
     tls,
 )
@@ -214,11 +214,7 @@ class RestClient:
         client = self._http
         if client is None:
             raise RuntimeError("a RestClient is used within its connected()")
-        attempts = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception_type(PassingError),
-            wait=pause,
-            stop=tenacity.stop_after_delay(self._patience),
-        )
+        attempts = tenacity.AsyncRetrying(**policy(self._patience))
         start = time.monotonic()
         try:
             return await attempts(self._attempt, client, method, path, arguments)
