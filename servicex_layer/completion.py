@@ -19,9 +19,10 @@ from servicex_layer.errors import (
     WaitTimeoutError,
 )
 from servicex_layer.ledger import Ledger
+from servicex_layer.locations import Locations
 from servicex_layer.model import Location, ResultFile, TransformStatus
 from servicex_layer.rest import RestClient
-from servicex_layer.store import FileUrls, Store
+from servicex_layer.store import Store, open_store
 
 __all__ = ["CompletionFeed", "ended_badly"]
 
@@ -57,7 +58,8 @@ class CompletionFeed:
     polling: Polling
     status: TransformStatus | None
     _rest: RestClient
-    _store: Store
+    _locations: Locations | None
+    _opening: asyncio.Lock
     _ledger: Ledger
     _waiting: dict[int, set[asyncio.Future[None]]]
     _poller: asyncio.Task[None] | None
@@ -73,7 +75,8 @@ class CompletionFeed:
         self.polling = polling
         self.status = None
         self._rest = rest
-        self._store = FileUrls(rest, request_id)
+        self._locations = None
+        self._opening = asyncio.Lock()
         self._ledger = Ledger(request_id, settled=settled)
         self._waiting = {}
         self._poller = None
@@ -114,7 +117,10 @@ class CompletionFeed:
         while not self._is_decided(number):
             await self._progress(number)
         status = self.status
-        assert status is not None  # noqa: S101  (decided only by a look, which sets it)
+        # Decided only by a look, which sets them.
+        assert status is not None  # noqa: S101
+        assert self._locations is not None  # noqa: S101
+        store = self._locations.store
         if status.files > npartitions or len(self._ledger.files) > npartitions:
             raise PartitionCountError(
                 f"Request {self.request_id} has {max(status.files, len(self._ledger.files))} files "
@@ -122,23 +128,25 @@ class CompletionFeed:
                 "once the lookup is over, with the number of files as number of partitions."
             )
         failures = self._ledger.failures
-        if on_failed == "raise" and failures:
-            more = f" and {len(failures) - _NAMED} more" if len(failures) > _NAMED else ""
+        failed = max(len(failures), status.failed)
+        if on_failed == "raise" and failed:
+            names = f": {', '.join(failures[:_NAMED])}" if failures else ""
+            more = f" and {failed - _NAMED} more" if names and failed > _NAMED else ""
             raise FailedFilesError(
-                f"Request {self.request_id}: {len(failures)} of {status.files} files failed: "
-                f"{', '.join(failures[:_NAMED])}{more}. Leave their events out with "
-                "on_failed='skip', or submit the request again."
+                f"Request {self.request_id}: {failed} of {status.files} files failed{names}{more}. "
+                "Leave their events out with on_failed='skip', or submit the request again."
             )
-        if number < len(self._ledger.files):
+        if number < self._numbered(status, store):
             return replace(self._ledger.files[number], format=status.result_format)
         if status.status != "Complete":
             raise ended_badly(status)
-        counted = status.completed + status.failed
-        if self._ledger.rows < counted:
+        counted = store.counted(status)
+        if self._ledger.rows < counted or (store.late and self._ledger.rows > counted):
             raise ProtocolError(
                 f"Request {self.request_id}: the backend {self._rest.backend.name} counts "
-                f"{counted} finished and failed files but lists {self._ledger.rows}. The result "
-                "would not be whole; ask the backend's operators."
+                f"{counted} {'results' if store.late else 'finished and failed files'} but "
+                f"{'its store has' if store.late else 'lists'} {self._ledger.rows}. The result "
+                "would not be right; ask the backend's operators."
             )
         return None
 
@@ -152,14 +160,38 @@ class CompletionFeed:
         rejected : str, optional
             A URL that was not accepted when it was used; it is not given again.
         """
-        if self.status is not None and self.status.destination == "volume":
-            return Location("", path=name)
-        return await self._store.locate(self._ledger.around(name, _BATCH), rejected)
+        locations = self._locations
+        if locations is None:
+            async with self._rest.connected():
+                status = self.status or await self._rest.status(self.request_id)
+                locations = await self._opened(status)
+        return await locations.locate(self._ledger.around(name, _BATCH), rejected)
+
+    async def _opened(self, status: TransformStatus) -> Locations:
+        async with self._opening:
+            if self._locations is None:
+                store = await open_store(self._rest, status, self.polling.retry_timeout)
+                self._locations = Locations(store, f"Request {self.request_id}")
+            return self._locations
 
     def _is_decided(self, number: int) -> bool:
-        if self.status is None:
+        if self.status is None or self._locations is None:
             return False
-        return self.status.over or number < len(self._ledger.files)
+        store = self._locations.store
+        return self._is_ended(self.status, store) or number < self._numbered(self.status, store)
+
+    def _numbered(self, status: TransformStatus, store: Store) -> int:
+        """Tell how many files can be given out."""
+        # Where only a listing tells of results, one that is never counted may be none.
+        files = len(self._ledger.files)
+        return min(files, store.counted(status)) if store.late else files
+
+    def _is_ended(self, status: TransformStatus, store: Store) -> bool:
+        """Tell whether nothing more is to be expected."""
+        if not store.late or status.status != "Complete":
+            return status.over
+        waited = (self._looked or 0.0) - self._changed
+        return self._ledger.rows >= store.counted(status) or waited > self.polling.retry_timeout
 
     async def _progress(self, number: int) -> None:
         """Wait until something is known of this number, or until asking failed."""
@@ -217,33 +249,36 @@ class CompletionFeed:
         status = self.status
         if status is None or not status.over:
             status = await self._rest.status(self.request_id)
-        await self._ask_rows(status)
+        await self._ask_rows(status, (await self._opened(status)).store)
         self.status = status
         self._looked = time.monotonic()
         if self._known() != before:
             self._changed = self._looked
 
-    async def _ask_rows(self, status: TransformStatus) -> None:
+    async def _ask_rows(self, status: TransformStatus, store: Store) -> None:
         # Rows are committed before they are counted, and the counters were asked for first: so
         # every counted row is visible by now, and fewer rows than the counters say means that
-        # some became visible behind the reach of the overlap.
-        counted = status.completed + status.failed
+        # some became visible behind the reach of the overlap, or are late.
+        counted = store.counted(status)
         overlap = max(self._overlap, self.polling.overlap)
-        if not status.over:
-            settled_until = self._rest.server_time() - timedelta(seconds=self.polling.settle)
-            await self._ask(self._reach(overlap), settled_until)
+        if store.late and not self._ledger.settled and self._ledger.rows >= counted:
+            # Nothing new is counted, and a listing takes a call for each thousand objects.
+            return
+        if not status.over or store.late:
+            settled_until = store.now() - timedelta(seconds=self.polling.settle)
+            await self._ask(store, self._reach(overlap), settled_until)
             self._settled_until = settled_until
         elif self._ledger.rows != counted:
-            await self._ask(self._reach(overlap), None)
+            await self._ask(store, self._reach(overlap), None)
             if self._ledger.rows != counted:
-                await self._ask(None, None)
-        else:
+                await self._ask(store, None, None)
+        if status.over and self._ledger.rows >= counted:
             self._ledger.show((), None)
         missing = self._ledger.rows < counted
         self._overlap = min(max(2 * overlap, 1.0), _LONGEST_OVERLAP) if missing else overlap / 2
 
-    async def _ask(self, later_than: datetime | None, until: datetime | None) -> None:
-        self._ledger.show(await self._rest.results(self.request_id, later_than), until)
+    async def _ask(self, store: Store, since: datetime | None, until: datetime | None) -> None:
+        self._ledger.show(await store.finished(since), until)
 
     def _reach(self, overlap: float) -> datetime | None:
         newest = self._ledger.newest

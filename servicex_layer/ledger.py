@@ -14,8 +14,8 @@ __all__ = ["Ledger"]
 class Ledger:
     """The list of the finished files of one request, in the order in which they get a number.
 
-    A number once given out never changes. Rows are known by their ``id``, so that any row may
-    be shown any number of times.
+    A number once given out never changes. Rows are known by their ``id`` and name, so that any
+    row may be shown any number of times.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ class Ledger:
         The request, named in errors.
     settled : bool
         Whether other processes number the same files for themselves. If not, whatever is shown
-        together is numbered at once, by ``(created_at, id)``. If so, a file waits until it is
+        together is numbered at once, by ``(created_at, id, name)``. If so, a file waits until it is
         older than every row that may still appear, and one that comes too late is an error.
 
     See Also
@@ -46,7 +46,7 @@ class Ledger:
     files: list[ResultFile]
     failures: list[str]
     newest: datetime | None
-    _seen: set[int]
+    _seen: dict[tuple[int, str], datetime]
     _names: set[str]
     _places: dict[str, int]
     _pending: list[ResultFile]
@@ -57,7 +57,7 @@ class Ledger:
         self.files = []
         self.failures = []
         self.newest = None
-        self._seen = set()
+        self._seen = {}
         self._names = set()
         self._places = {}
         self._pending = []
@@ -81,12 +81,16 @@ class Ledger:
         Raises
         ------
         CompletionOrderError
-            Where a new file belongs before one that has its number already.
+            Where the ledger is `settled`, and a new file belongs before one that has its number
+            already, or a known one has got another time.
         """
         for row in rows:
-            if row.file.id in self._seen:
+            which = row.file.id, row.file.name
+            if which in self._seen:
+                if self.settled and self._seen[which] != row.file.created_at:
+                    raise self._uncertain(f"{row.file.name!r} was written again")
                 continue
-            self._seen.add(row.file.id)
+            self._seen[which] = row.file.created_at
             if self.newest is None or row.file.created_at > self.newest:
                 self.newest = row.file.created_at
             if not row.success:
@@ -122,12 +126,17 @@ class Ledger:
     def _refuse_late(self) -> None:
         if not self.files or not self._pending or self._pending[0].order > self.files[-1].order:
             return
-        late = [file for file in self._pending if file.order < self.files[-1].order]
-        raise CompletionOrderError(
-            f"Request {self.request_id}: the rows {[file.id for file in late]} "
-            f"({late[0].created_at.isoformat()}) became visible after row {self.files[-1].id} "
-            f"({self.files[-1].created_at.isoformat()}) had got its number, so that processes "
-            "that share no list of finished files could number them differently. Compute once "
-            "more, with a longer setting servicex-layer.settle, or on a cluster with "
-            "servicex_layer.register(client)."
+        last = self.files[-1]
+        late = [file for file in self._pending if file.order < last.order]
+        raise self._uncertain(
+            f"the rows {[file.id or file.name for file in late]} "
+            f"({late[0].created_at.isoformat()}) became visible after row {last.id or last.name} "
+            f"({last.created_at.isoformat()}) had got its number"
+        )
+
+    def _uncertain(self, why: str) -> CompletionOrderError:
+        return CompletionOrderError(
+            f"Request {self.request_id}: {why}, so that processes that share no list of finished "
+            "files could number them differently. Compute once more, with a longer setting "
+            "servicex-layer.settle, or on a cluster with servicex_layer.register(client)."
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 from servicex_layer.errors import ProtocolError
 
-__all__ = ["FILE_LAYER", "Backend", "Location", "ResultFile", "TransformStatus"]
+__all__ = ["FILE_LAYER", "Backend", "Location", "ResultFile", "StoreAccess", "TransformStatus"]
 
 # How the names of the layers begin whose tasks wait for files; the rest is a hash.
 FILE_LAYER = "servicex-file"
@@ -43,16 +43,17 @@ class ResultFile:
     Parameters
     ----------
     id : int
-        The row's number in the server's database; grows with insertion, with holes.
+        The row's number in the server's database; grows with insertion, with holes. 0 where only
+        the object store lists the results.
     created_at : datetime.datetime
         When the server began to write the row (UTC). A row with an earlier time can become
         visible after one with a later time.
     name : str
         The name of the result in the object store.
     input : str
-        Path of the input file.
-    events : int
-        Number of events that the transformer counted.
+        Path of the input file; empty where only the object store lists the results.
+    events : int or None
+        Number of events that the transformer counted; ``None`` where that is not known.
     size : int
         Size of the result in bytes.
     format : str
@@ -63,14 +64,14 @@ class ResultFile:
     created_at: datetime
     name: str
     input: str
-    events: int
+    events: int | None
     size: int
     format: str = "root-file"
 
     @property
-    def order(self) -> tuple[datetime, int]:
-        """The place among files seen together: by time, ties by `id`."""
-        return self.created_at, self.id
+    def order(self) -> tuple[datetime, int, str]:
+        """The place among files seen together: by time, ties by `id` and by name."""
+        return self.created_at, self.id, self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +100,62 @@ class Row:
         """
         try:
             file = ResultFile(
-                id=int(row["id"]),
+                id=_count(row["id"]),
                 created_at=_utc(row["created_at"]),
-                name=str(row["s3-object-name"]),
-                input=str(row["file-path"]),
-                events=int(row.get("total-events") or 0),
-                size=int(row.get("total-bytes") or 0),
+                name=_text(row["s3-object-name"]),
+                input=_text(row["file-path"]),
+                events=_count(row.get("total-events")),
+                size=_count(row.get("total-bytes")),
             )
-            return cls(file, success=row["transform_status"] == "success")
+            return cls(file, success=_is_success(row["transform_status"]))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _malformed("a row of results", row, error) from error
 
+
+@dataclass(frozen=True, slots=True)
+class StoreAccess:
+    """How a request's results in an S3 store can be had, as a status tells it.
+
+    The keys are never part of a repr, and a pickle of this is one of ``None``: they stay in the
+    process that asked for them.
+
+    Parameters
+    ----------
+    endpoint : str
+        Host and port, without a scheme.
+    secured : bool
+        Whether it speaks TLS.
+    access_key, secret_key : str
+        The keys of the store.
+    """
+
+    endpoint: str
+    secured: bool
+    access_key: str = field(repr=False)
+    secret_key: str = field(repr=False)
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        """Pickle nothing."""
+        return type(None), ()
+
+    def __str__(self) -> str:
+        """Give the store's URL."""
+        return f"{'https' if self.secured else 'http'}://{self.endpoint}"
+
+    @classmethod
+    def from_json(cls, status: Mapping[str, Any]) -> StoreAccess | None:
+        """Read it from a status as the server sends it; ``None`` where that has no store."""
+        endpoint = status.get("minio-endpoint")
+        access_key, secret_key = status.get("minio-access-key"), status.get("minio-secret-key")
+        if not endpoint or not access_key or not secret_key:
+            return None
+        return cls(
+            str(endpoint), bool(status.get("minio-secured")), str(access_key), str(secret_key)
+        )
+
+
+# No request has more; with many more, an array of a partition for each would fill the memory.
+_MOST_FILES = 10_000_000
 
 _OVER = frozenset({"Complete", "Fatal", "Canceled", "Bad Dataset"})
 
@@ -135,6 +181,12 @@ class TransformStatus:
         What the server says of a failure.
     log_url : str or None
         Where the transformers' logs are.
+    store : StoreAccess or None
+        The S3 store of the results, where the server tells of one. Never part of the repr.
+    did_id : int or None
+        The number of the request's dataset.
+    lookup : str
+        What the server says of the lookup of a bad dataset, such as ``does_not_exist``.
     """
 
     request_id: str
@@ -146,6 +198,9 @@ class TransformStatus:
     destination: str = "object-store"
     failure_info: str = ""
     log_url: str | None = None
+    store: StoreAccess | None = field(default=None, repr=False, compare=False)
+    did_id: int | None = None
+    lookup: str = ""
 
     @property
     def over(self) -> bool:
@@ -175,15 +230,17 @@ class TransformStatus:
         try:
             log_url = status.get("log-url")
             return cls(
-                request_id=str(status["request_id"]),
-                status=str(status["status"]),
-                files=int(status["files"] or 0),
-                completed=int(status["files-completed"] or 0),
-                failed=int(status["files-failed"] or 0),
+                request_id=_text(status["request_id"]),
+                status=_text(status["status"]),
+                files=_count(status["files"], _MOST_FILES),
+                completed=_count(status["files-completed"]),
+                failed=_count(status["files-failed"]),
                 result_format=str(status.get("result-format") or "root-file"),
                 destination=str(status.get("result-destination") or "object-store"),
                 failure_info=str(status.get("failure-info") or ""),
                 log_url=None if log_url is None else str(log_url),
+                store=StoreAccess.from_json(status),
+                did_id=None if status.get("did_id") is None else _count(status["did_id"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _malformed("a status", status, error) from error
@@ -211,9 +268,36 @@ class Location:
     path: str | None = None
 
 
+def _is_success(value: Any) -> bool:
+    # Anything else would be a file that is lost without a word.
+    if value not in ("success", "failure"):
+        raise ValueError(f"transform_status {value!r}")
+    return bool(value == "success")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{value!r} is no text")
+    return value
+
+
+def _count(value: Any, most: int = 2**53) -> int:
+    """Read a number of things; none at all is 0. Cut to an integer, two could become one."""
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
+        raise ValueError(f"{value!r} is no integer")
+    if not 0 <= value <= most:
+        raise ValueError(f"{value!r} is not between 0 and {most}")
+    return int(value)
+
+
 def _utc(text: str) -> datetime:
     # ServiceX writes created_at without a zone, in UTC.
     time = datetime.fromisoformat(text)
+    # From where, and to where, there is room for what is reckoned with it.
+    if not 1970 <= time.year < 9000:
+        raise ValueError(f"the year {time.year}")
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 

@@ -1,81 +1,75 @@
-"""Where the bytes of results are: URLs for a while, asked for in batches."""
+"""Where the results of a request are, and which are finished: one protocol for all backends."""
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
-from servicex_layer.errors import BackendError, MissingObjectError
-from servicex_layer.model import Location
+from servicex_layer.errors import BackendError
+from servicex_layer.model import Location, Row, TransformStatus
 from servicex_layer.rest import RestClient
 
-__all__ = ["FileUrls", "Store"]
-
-# A URL that is about to expire is not handed on: the read may start a little later.
-_LEAST_LIFE = 30.0
+__all__ = ["Store", "open_store"]
 
 
 class Store(Protocol):
-    """Something that knows where the results of one request are."""
+    """Something that knows the results of one request."""
 
-    async def locate(self, names: Sequence[str], rejected: str | None = None) -> Location:
-        """Tell where the first of `names` is; the others are likely to be asked for next.
+    late: bool
+    """Whether a result can still appear here after the counters count it."""
 
-        A URL that was `rejected` when it was used is not given again.
-        """
+    async def urls(self, names: Sequence[str]) -> Mapping[str, Location]:
+        """Tell where results are; some of those that are not there may be left out."""
+        ...
+
+    async def finished(self, since: datetime | None) -> list[Row]:
+        """List what is finished, in no particular order; at least what is newer than `since`."""
+        ...
+
+    def counted(self, status: TransformStatus) -> int:
+        """Tell how many rows `finished` is to list, by the counters of a status."""
+        ...
+
+    def now(self) -> datetime:
+        """Tell the time by the clock that the rows' times come from (UTC); never ahead."""
         ...
 
 
-class FileUrls:
-    """URLs that the backend itself signs (its capability ``generate_file_urls``).
+async def open_store(rest: RestClient, status: TransformStatus, patience: float) -> Store:
+    """Choose the store of a request, by what its backend can do.
 
     Parameters
     ----------
     rest : RestClient
-        The backend.
-    request_id : str
-        The request.
+        The backend, connected.
+    status : TransformStatus
+        A status of the request.
+    patience : float
+        How long one call to an S3 store is tried again, in seconds.
+
+    Raises
+    ------
+    BackendError
+        Where the backend tells of no way to the results.
     """
+    from servicex_layer.backend_store import FileUrls, Volume
 
-    def __init__(self, rest: RestClient, request_id: str) -> None:
-        self._rest = rest
-        self._request_id = request_id
-        self._known: dict[str, Location] = {}
-        self._lock = asyncio.Lock()
+    can = await rest.capabilities()
+    lists = "poll_local_transformation_results" in can
+    if lists and status.destination == "volume":
+        return Volume(rest, status.request_id)
+    if lists and "generate_file_urls" in can:
+        return FileUrls(rest, status.request_id)
+    if status.store is None or status.destination == "volume":
+        lacks = "generate_file_urls" if lists else "poll_local_transformation_results"
+        raise BackendError(
+            f"The ServiceX backend {rest.backend.name} tells of no way to the results of request "
+            f"{status.request_id}: it has no capability {lacks}, and its status names no S3 store "
+            f"that they are in (result-destination {status.destination!r}). Ask its operators."
+        )
+    # minio takes its time to import.
+    from servicex_layer.s3_store import Listing, Presigned
 
-    async def locate(self, names: Sequence[str], rejected: str | None = None) -> Location:
-        """Tell where the first of `names` is.
-
-        Raises
-        ------
-        MissingObjectError
-            Where the backend gives no URL for it.
-        BackendError
-            Where the backend cannot give URLs.
-        """
-        async with self._lock:
-            wanted = names[0]
-            if not self._is_good(wanted) or self._known[wanted].url == rejected:
-                others = (name for name in names[1:] if not self._is_good(name))
-                await self._ask([wanted, *others])
-            if wanted not in self._known:
-                raise MissingObjectError(
-                    f"The ServiceX backend {self._rest.backend.name} reported {wanted!r} as a "
-                    f"result of request {self._request_id}, but gives no URL for it."
-                )
-            return self._known[wanted]
-
-    async def _ask(self, names: list[str]) -> None:
-        async with self._rest.connected():
-            if not self._known and "generate_file_urls" not in await self._rest.capabilities():
-                raise BackendError(
-                    f"The ServiceX backend {self._rest.backend.name} cannot give URLs of results "
-                    "(it has no capability generate_file_urls)."
-                )
-            self._known.update(await self._rest.file_urls(self._request_id, names))
-
-    def _is_good(self, name: str) -> bool:
-        location = self._known.get(name)
-        return location is not None and location.expires - time.time() > _LEAST_LIFE
+    kind = Presigned if lists else Listing
+    return kind(rest, status.request_id, status.store, patience)

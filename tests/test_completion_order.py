@@ -63,6 +63,9 @@ class ModelServer:
     async def connected(self):
         yield self
 
+    async def capabilities(self):
+        return {"poll_local_transformation_results", "generate_file_urls"}
+
     def server_time(self):
         return EPOCH + timedelta(seconds=self.now)
 

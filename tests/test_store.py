@@ -13,9 +13,10 @@ import pytest
 from servicex_layer.config import find_backend
 from servicex_layer.errors import BackendError, MissingObjectError, UnknownRequestError
 from servicex_layer.local import LocalServiceX
+from servicex_layer.locations import Locations
 from servicex_layer.model import Backend
 from servicex_layer.rest import RestClient
-from servicex_layer.store import FileUrls
+from servicex_layer.store import open_store
 
 T = TypeVar("T")
 
@@ -26,15 +27,16 @@ def request_id(finished: Callable[..., str], inputs: list[Path]) -> str:
 
 
 def run(
-    service: LocalServiceX, request_id: str, call: Callable[[FileUrls, list[str]], Awaitable[T]]
+    service: LocalServiceX, request_id: str, call: Callable[[Locations, list[str]], Awaitable[T]]
 ) -> T:
     """Call something with a store and the names of its objects."""
 
     async def in_loop() -> T:
         rest = RestClient(find_backend(config_path=service.servicex_yaml), 1.0)
         async with rest.connected():
-            names = [row.file.name for row in await rest.results(request_id)]
-        return await call(FileUrls(rest, request_id), names)
+            store = await open_store(rest, await rest.status(request_id), 1.0)
+            names = [row.file.name for row in await store.finished(None)]
+        return await call(Locations(store, f"Request {request_id}"), names)
 
     return asyncio.run(in_loop())
 
@@ -48,7 +50,7 @@ def test_url_leads_to_the_bytes(service: LocalServiceX, request_id: str):
 
 
 def test_many_are_asked_for_at_once_and_once(service: LocalServiceX, request_id: str):
-    async def all_of_them(store: FileUrls, names: list[str]) -> None:
+    async def all_of_them(store: Locations, names: list[str]) -> None:
         await asyncio.gather(*(store.locate(names[number:] + names) for number in range(4)))
         await store.locate(names)
 
@@ -57,7 +59,7 @@ def test_many_are_asked_for_at_once_and_once(service: LocalServiceX, request_id:
 
 
 def test_rejected_url_is_not_given_again(service: LocalServiceX, request_id: str):
-    async def twice(store: FileUrls, names: list[str]) -> None:
+    async def twice(store: Locations, names: list[str]) -> None:
         rejected = await store.locate(names)
         await store.locate(names, rejected.url)
         await store.locate(names[1:])
@@ -69,7 +71,7 @@ def test_rejected_url_is_not_given_again(service: LocalServiceX, request_id: str
 def test_url_that_is_about_to_expire_is_not_given_again(
     use_service: Callable[[LocalServiceX], None], inputs: list[Path]
 ):
-    async def twice(store: FileUrls, names: list[str]) -> None:
+    async def twice(store: Locations, names: list[str]) -> None:
         await store.locate(names)
         await store.locate(names)
 
@@ -86,19 +88,38 @@ def test_unknown_request(service: LocalServiceX):
         run(service, "unknown", lambda store, _: store.locate(["a.root"]))
 
 
+def backend_that_says(serve: Any, **said: Any) -> str:
+    """Serve all calls with the same answer: a status with a few things more."""
+    status = {"request_id": "a-request", "status": "Running", "files": 1, **said}
+    body = json.dumps({**status, "files-completed": 0, "files-failed": 0}).encode()
+    url: str = serve(lambda _method, _path: (200, body, {}))
+    return url
+
+
 def locate_at(url: str) -> None:
-    store = FileUrls(RestClient(Backend("old", url), 1.0), "a-request")
-    asyncio.run(store.locate(["a.root"]))
+    async def locate() -> None:
+        rest = RestClient(Backend("old", url), 1.0)
+        async with rest.connected():
+            store = await open_store(rest, await rest.status("a-request"), 1.0)
+            await Locations(store, "Request a-request").locate(["a.root"])
+
+    asyncio.run(locate())
 
 
-def test_backend_of_2024_gives_no_urls(serve: Any):
-    url = serve(lambda _method, _path: (200, b'{"app-version": "1.5"}', {}))
-    with pytest.raises(BackendError, match="old cannot give URLs"):
+def test_backend_that_tells_of_no_way_to_its_results(serve: Any):
+    url = backend_that_says(serve)
+    with pytest.raises(BackendError, match=r"old tells of no way .* a-request: .*no S3 store"):
+        locate_at(url)
+
+
+def test_backend_of_2024_lists_no_volume(serve: Any):
+    url = backend_that_says(serve, **{"result-destination": "volume"})
+    with pytest.raises(BackendError, match=r"old tells of no way .* 'volume'"):
         locate_at(url)
 
 
 def test_backend_that_leaves_a_name_out(serve: Any):
-    body = json.dumps({"capabilities": ["generate_file_urls"], "uris": {}}).encode()
-    url = serve(lambda _method, _path: (200, body, {}))
-    with pytest.raises(MissingObjectError, match=r"'a\.root'.*a-request"):
+    can = ["generate_file_urls", "poll_local_transformation_results"]
+    url = backend_that_says(serve, capabilities=can, uris={})
+    with pytest.raises(MissingObjectError, match=r"a-request.*'a\.root'"):
         locate_at(url)
