@@ -14,6 +14,7 @@ from dask.utils import parse_timedelta
 
 from servicex_layer.errors import ConfigError, UnknownBackendError
 from servicex_layer.model import Backend
+from servicex_layer.safety import is_sendable
 
 __all__ = ["Polling", "find_backend", "seconds"]
 
@@ -195,6 +196,15 @@ def _backends(path: Path, config: dict[str, Any]) -> Iterator[Backend]:
             raise ConfigError(
                 f"An entry of api_endpoints in {path} has no {' and no '.join(missing)}."
             )
-        yield Backend(
-            str(entry["name"]), str(entry["endpoint"]).rstrip("/"), entry.get("token") or None
-        )
+        name, url, token = str(entry["name"]), str(entry["endpoint"]), entry.get("token") or None
+        if "@" in url:
+            raise ConfigError(
+                f"The endpoint of {name} in {path} holds a user or a password; only a token can be "
+                "sent. Leave out what is before the @."
+            )
+        if token is not None and not is_sendable(token):
+            raise ConfigError(
+                f"The token of {name} in {path} is no line of ASCII characters. Get it again from "
+                "the backend's web page."
+            )
+        yield Backend(name, url.rstrip("/"), token)

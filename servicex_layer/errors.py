@@ -1,4 +1,4 @@
-"""Every exception that a user of servicex_layer can meet, under one base class.
+"""Every exception and warning that a user of servicex_layer can meet, each under one base class.
 
 Each carries one message that says what was wrong, with what, and what to do.
 Exceptions cross process borders on a cluster, so none has any other state.
@@ -71,7 +71,7 @@ class BadDatasetError(RequestError):
 
 
 class FailedFilesError(RequestError):
-    """Files of the request failed, and ``on_failed="raise"`` was asked for."""
+    """Files of the request failed: any with ``on_failed="raise"``, or more than ``max_failed``."""
 
 
 class WaitTimeoutError(RequestError):
@@ -118,3 +118,18 @@ class SchemaMismatchError(ResultError):
 
 class FormError(ServiceXLayerError):
     """No form can be made of what was given as ``form``."""
+
+
+# Warnings
+
+
+class ServiceXLayerWarning(UserWarning):
+    """Base class of all warnings of this package."""
+
+
+class FailedFilesWarning(ServiceXLayerWarning):
+    """Files of the request failed: as many partitions at the end of its array are empty."""
+
+
+class InsecureClusterWarning(ServiceXLayerWarning):
+    """A token goes to a Dask cluster over a connection that others can read."""

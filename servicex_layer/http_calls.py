@@ -108,5 +108,5 @@ def parsed(response: httpx.Response) -> Any:
     """Read JSON; ``None`` where it is none."""
     try:
         return response.json()
-    except ValueError:
+    except (RecursionError, ValueError):
         return None

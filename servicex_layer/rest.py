@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextvars
+import logging
+import math
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import tenacity
@@ -30,9 +35,12 @@ from servicex_layer.http_calls import (
     tls,
 )
 from servicex_layer.model import Backend, Location, Row, TransformStatus
+from servicex_layer.safety import check_url
 from servicex_layer.tokens import Authorization
 
 __all__ = ["RestClient"]
+
+logger = logging.getLogger(__name__)
 
 _TRANSFORMATION = "/servicex/transformation"
 
@@ -47,26 +55,47 @@ class RestClient:
     backend : Backend
         Where, and with which refresh token.
     patience : float
-        How long one call is tried again, in seconds.
+        How long one call is tried again, in seconds, where the backend has not answered before.
+    endurance : float, optional
+        How long a backend that has answered may be down before calls fail, in seconds; ``None``
+        for as long as it takes. By default no longer than `patience`.
+    given : str, optional
+        An access token; see `Authorization`.
     """
 
     backend: Backend
+    patience: float
+    endurance: float | None
     _authorization: Authorization
-    _patience: float
     _http: httpx.AsyncClient | None
     _users: int
     _clock_lead: timedelta
+    _answered: float
+    _given_up: float
 
-    def __init__(self, backend: Backend, patience: float) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        patience: float,
+        endurance: float | None = 0.0,
+        given: str | None = None,
+    ) -> None:
         self.backend = backend
-        self._authorization = Authorization(backend)
-        self._patience = patience
+        self.patience = patience
+        self.endurance = endurance
+        self._authorization = Authorization(backend, given)
         self._http = None
         self._users = 0
         self._clock_lead = timedelta(0)
+        self._answered = self._given_up = -math.inf
 
     def __repr__(self) -> str:
         return f"RestClient<{self.backend.name} {self.backend.url}>"
+
+    def authorize(self, backend: Backend, given: str | None) -> None:
+        """Go on with other tokens for the same backend."""
+        self.backend = backend
+        self._authorization = Authorization(backend, given)
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[RestClient]:
@@ -82,7 +111,8 @@ class RestClient:
             self._users -= 1
             if self._users == 0:
                 client, self._http = self._http, None
-                await client.aclose()
+                with _unlogged():
+                    await client.aclose()
 
     def server_time(self) -> datetime:
         """Tell the time by the server's clock, as its last answer gave it (UTC); never ahead."""
@@ -94,10 +124,17 @@ class RestClient:
         return frozenset(map(str, info.get("capabilities") or ()))
 
     async def status(self, request_id: str) -> TransformStatus:
-        """Ask for the state of a request."""
-        return TransformStatus.from_json(
-            await self._json("GET", f"{_TRANSFORMATION}/{request_id}", request_id=request_id)
+        """Ask for the state of a request; of a bad dataset also what is wrong with it."""
+        status = TransformStatus.from_json(
+            await self._json("GET", _path(request_id), request_id=request_id)
         )
+        if status.request_id != request_id:
+            raise ProtocolError(
+                f"{self._who} was asked for request {request_id} and told of {status.request_id}."
+            )
+        if status.status == "Bad Dataset" and status.did_id is not None:
+            status = replace(status, lookup=await self._lookup_status(status.did_id))
+        return status
 
     async def results(self, request_id: str, later_than: datetime | None = None) -> list[Row]:
         """Ask for the rows of finished and failed files, in no particular order.
@@ -115,14 +152,17 @@ class RestClient:
             params["later_than"] = later_than.replace(tzinfo=None).isoformat()
         answer = await self._json(
             "GET",
-            f"{_TRANSFORMATION}/{request_id}/results",
+            f"{_path(request_id)}/results",
             params=params,
             request_id=request_id,
         )
         rows = answer.get("results")
         if not isinstance(rows, list):
             raise ProtocolError(f"{self._who} sent results that are no list of rows.")
-        return [Row.from_json(row) for row in rows]
+        found = [Row.from_json(row) for row in rows]
+        if any(row.get("request-id", request_id) != request_id for row in rows):
+            raise ProtocolError(f"{self._who} sent results of another request than {request_id}.")
+        return found
 
     async def file_urls(self, request_id: str, names: Sequence[str]) -> dict[str, Location]:
         """Ask for URLs of results, signed for a while; names unknown to the store may be left out.
@@ -144,14 +184,25 @@ class RestClient:
         if not isinstance(uris, Mapping):
             raise ProtocolError(f"{self._who} sent file-urls without uris.")
         try:
-            return {
+            locations = {
                 str(name): Location(str(url), dict(headers or {}), float(expires))
                 for name, (url, headers, expires) in uris.items()
             }
-        except (TypeError, ValueError):
+        except (OverflowError, TypeError, ValueError):
             raise ProtocolError(
                 f"{self._who} sent uris that are no lists of URL, headers and expiry."
             ) from None
+        for name, location in locations.items():
+            check_url(location.url, self.backend.url, f"result {name!r} of request {request_id}")
+        return locations
+
+    async def _lookup_status(self, did_id: int) -> str:
+        try:
+            dataset = await self._json("GET", f"/servicex/datasets/{did_id}")
+        except BackendError:
+            # It only explains an error that is told in any case.
+            return ""
+        return str(dataset.get("lookup_status") or "")
 
     @property
     def _who(self) -> str:
@@ -214,25 +265,49 @@ class RestClient:
         client = self._http
         if client is None:
             raise RuntimeError("a RestClient is used within its connected()")
-        attempts = tenacity.AsyncRetrying(**policy(self._patience))
         start = time.monotonic()
+        attempts = tenacity.AsyncRetrying(**policy(self._budget(start)), before_sleep=self._warn)
         try:
             return await attempts(self._attempt, client, method, path, arguments)
         except tenacity.RetryError as error:
+            self._given_up = time.monotonic()
             last = error.last_attempt.exception()
             raise BackendUnreachableError(
-                f"{self._who} could not be reached: {last}. Tried "
-                f"{error.last_attempt.attempt_number} times in {time.monotonic() - start:.1f} s "
+                f"{self._who} could not be reached since {_utc(start)}: {last}. Tried "
+                f"{error.last_attempt.attempt_number} times in {self._given_up - start:.1f} s "
                 f"(settings connect-timeout {client.timeout.connect} s, read-timeout "
-                f"{client.timeout.read} s). Is the endpoint in servicex.yaml right, and is the "
-                "backend up?"
+                f"{client.timeout.read} s, retry-timeout, timeout). Is the endpoint in "
+                "servicex.yaml right, and is the backend up?"
             ) from None
+
+    def _budget(self, now: float) -> float:
+        """Tell how long a call may be tried again: longer where the backend was there just now."""
+        if now < self._given_up + self.patience:
+            # The others that waited for what failed just now need not wait as long again.
+            return 0.0
+        if self.endurance is None and self._answered > -math.inf:
+            return math.inf
+        return max(self.patience, self._answered + (self.endurance or 0.0) - now)
+
+    def _warn(self, state: tenacity.RetryCallState) -> None:
+        """Say once for each call that it takes long."""
+        waited = state.seconds_since_start or 0.0
+        pause = state.upcoming_sleep
+        if waited <= self.patience < waited + pause and state.outcome is not None:
+            logger.warning(
+                "%s does not answer: %s. Tried %d times in %.0f s; going on.",
+                self._who,
+                state.outcome.exception(),
+                state.attempt_number,
+                waited,
+            )
 
     async def _attempt(
         self, client: httpx.AsyncClient, method: str, path: str, arguments: dict[str, Any]
     ) -> httpx.Response:
         try:
-            response = await client.request(method, path, **arguments)
+            with _unlogged():
+                response = await client.request(method, path, **arguments)
         except httpx.InvalidURL as error:
             raise BackendUnreachableError(
                 f"{client.base_url} is no URL of a ServiceX backend: {error}."
@@ -242,22 +317,48 @@ class RestClient:
                 f"{client.base_url} is no URL of a ServiceX backend: it starts neither with "
                 "http:// nor with https://."
             ) from None
+        except (httpx.ProtocolError, httpx.DecodingError) as error:
+            # Their texts quote what was sent and received.
+            raise PassingError(f"the answer was cut or garbled ({type(error).__name__})") from None
         except httpx.TransportError as error:
             raise PassingError(f"{type(error).__name__} {error}".rstrip()) from error
+        if response.is_redirect:
+            raise BackendError(
+                f"{self._who} answered {method} {path} with {response.status_code}: it redirects "
+                f"to {_origin(response)}. The token is not carried elsewhere. If that is where the "
+                "backend is now, put it into your servicex.yaml as endpoint."
+            )
         self._note_clock(response)
         if response.status_code in PASSING and not _is_final(response):
             raise PassingError(
                 f"{response.status_code} {response.reason_phrase}", retry_after(response.headers)
             )
+        self._answered = time.monotonic()
+        self._given_up = -math.inf
         return response
 
     def _note_clock(self, response: httpx.Response) -> None:
         # The header is older than its arrival, and cut to whole seconds: never ahead.
         try:
             date = parsedate_to_datetime(response.headers["Date"])
-        except (KeyError, ValueError):
+            self._clock_lead = date - datetime.now(UTC)
+        except (KeyError, OverflowError, TypeError, ValueError):
             return
-        self._clock_lead = date - datetime.now(UTC)
+
+
+def _path(request_id: str) -> str:
+    return f"{_TRANSFORMATION}/{quote(request_id, safe='')}"
+
+
+def _utc(monotonic: float) -> str:
+    moment = datetime.now(UTC) - timedelta(seconds=time.monotonic() - monotonic)
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _origin(response: httpx.Response) -> str:
+    """Tell where a redirect leads, without what may be signed in it."""
+    target = response.next_request.url if response.next_request is not None else None
+    return "nowhere" if target is None else f"{target.scheme}://{target.netloc.decode()}"
 
 
 def _is_final(response: httpx.Response) -> bool:
@@ -274,3 +375,24 @@ def _message(response: httpx.Response) -> str:
     if isinstance(answer, dict) and "message" in answer:
         return str(answer["message"])
     return response.reason_phrase or "no message"
+
+
+_calling = contextvars.ContextVar("_calling", default=False)
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    token = _calling.set(True)
+    try:
+        yield
+    finally:
+        _calling.reset(token)
+
+
+def _not_calling(_record: logging.LogRecord) -> bool:
+    return not _calling.get()
+
+
+# A line for each poll, and at DEBUG the headers of each answer. The user's own calls stay logged.
+for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy"):
+    logging.getLogger(_name).addFilter(_not_calling)

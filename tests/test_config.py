@@ -126,6 +126,8 @@ def test_unknown_backend_names_those_there_are(
         (b"api_endpoints: [{name: , endpoint: 'http://one.example'}]", "no name"),
         (b"api_endpoints:\n  - token: secret: [", r"not valid YAML \(line 2\)"),
         (b"api_endpoints: '\xff\xfe'", "cannot be read"),
+        (b"api_endpoints: [{name: one, endpoint: 'http://me:secret@one.example'}]", "password"),
+        (b'api_endpoints: [{name: one, endpoint: e, token: "a secret\\nline"}]', "ASCII"),
     ],
 )
 def test_broken_file_is_named_and_its_secrets_are_not(project: Path, text: bytes, words: str):
@@ -160,6 +162,7 @@ def test_seconds_of_no_time(value: object):
         "poll-interval-max",
         "overlap",
         "settle",
+        "timeout",
         "connect-timeout",
         "read-timeout",
         "retry-timeout",
