@@ -68,8 +68,12 @@ class Presigned(BackendRows):
 
     async def _try(self, work: Callable[[Bucket], Awaitable[T]]) -> T:
         attempts = tenacity.AsyncRetrying(**policy(self._patience), reraise=True)
+
+        async def attempt() -> T:
+            return await work(self._bucket)
+
         try:
-            return await attempts(work, self._bucket)
+            return await attempts(attempt)
         except PassingError as error:
             raise BackendUnreachableError(
                 f"{error}. It was tried again for {self._patience:g} s (setting "

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from servicex_layer.errors import MissingExtraError
 from servicex_layer.local.faults import Faults
 from servicex_layer.local.http_faults import HttpFault
+from servicex_layer.local.s3 import S3
 from servicex_layer.local.traffic import FileCall, Traffic
 
 if TYPE_CHECKING:
     from servicex_layer.local.server import LocalServiceX
 
-__all__ = ["Faults", "FileCall", "HttpFault", "LocalServiceX", "Traffic"]
+__all__ = ["S3", "Faults", "FileCall", "HttpFault", "LocalServiceX", "Traffic"]
 
 _EXTRA = frozenset({"starlette", "uvicorn", "jwt"})
 

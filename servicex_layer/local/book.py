@@ -6,7 +6,7 @@ import bisect
 import random
 import threading
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
@@ -104,13 +104,18 @@ class Request:
 class Book:
     """All requests of a server, and what has become of their files.
 
+    A status says too what `store` says of the object store.
+
     What can be asked is what a ServiceX server's database holds: a row is visible before it is
     counted, and a request is ``Complete`` only when all its rows are counted. Safe to use from
     several threads.
     """
 
-    def __init__(self, clock: Clock, seed: int, workers: int) -> None:
+    def __init__(
+        self, clock: Clock, seed: int, workers: int, store: Mapping[str, Any] | None = None
+    ) -> None:
         self._clock = clock
+        self._store = dict(store or {})
         self._workers = workers
         self._chance = random.Random(seed)
         self._changed = threading.Condition()
@@ -152,6 +157,11 @@ class Book:
         """Return the request, None where there is none."""
         with self._changed:
             return self._requests.get(request_id)
+
+    def ids(self) -> list[str]:
+        """Return the ids of all requests."""
+        with self._changed:
+            return list(self._requests)
 
     def remove(self, request: Request) -> list[Path]:
         """Forget a request; its result files are the caller's to remove."""
@@ -197,6 +207,7 @@ class Book:
                 "files-remaining": remaining if request.files else None,
                 "submit-time": _zulu(request.submitted),
                 "finish-time": _zulu(request.finished) if request.finished else "None",
+                **self._store,
             }
 
     def statuses(self) -> list[dict[str, Any]]:

@@ -27,8 +27,8 @@ class Faults:
 
     The server's seed, the number of the request and the index of the input file decide what
     befalls a file, not the order in which files finish: a run can be repeated.
-    Late rows and lagging counters do not apply to manual requests, which say themselves what
-    becomes visible when.
+    Late rows, lagging counters and lagging uploads do not apply to manual requests, which say
+    themselves what becomes visible when.
 
     Parameters
     ----------
@@ -41,6 +41,9 @@ class Faults:
         Cut ``created_at`` to whole seconds, which makes ties.
     counter_lag
         Seconds by which ``files-completed`` and ``files-failed`` lag behind the rows.
+    upload_lag
+        Seconds by which a result appears in the store after it is counted. For servers of 2024,
+        which upload in the background.
     failing
         Indices of the input files that end as a ``failure``, or a fraction (0 to 1) of them.
     never
@@ -61,6 +64,7 @@ class Faults:
     late_by: float = 0.0
     whole_seconds: bool = False
     counter_lag: float = 0.0
+    upload_lag: float = 0.0
     failing: AbstractSet[int] | float = frozenset()
     never: AbstractSet[int] = frozenset()
     clock_offset: float = 0.0
@@ -70,6 +74,7 @@ class Faults:
         _check_range("late", self.late, 0, 1)
         _check_range("late_by", self.late_by, 0, 10)
         _check_range("counter_lag", self.counter_lag, 0, float("inf"))
+        _check_range("upload_lag", self.upload_lag, 0, float("inf"))
         if isinstance(self.failing, AbstractSet):
             _check_indices("failing", self.failing)
         else:

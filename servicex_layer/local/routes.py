@@ -25,15 +25,14 @@ from servicex_layer.local.book import APP_VERSION, IMAGE, Book, Request, Submiss
 from servicex_layer.local.clock import Clock
 from servicex_layer.local.disturbed import Disturbed, HangUp
 from servicex_layer.local.http_faults import HttpFault
+from servicex_layer.local.s3 import S3
 from servicex_layer.local.selection import CODEGEN, RESULT_FORMATS, parse_selection
 from servicex_layer.local.tokens import Signer, Tokens
 from servicex_layer.local.traffic import FileCall, Traffic
 
-CAPABILITIES = (
-    "poll_local_transformation_results",
-    "generate_file_urls",
-    "post_cancel_transform",
-)
+LISTS = "poll_local_transformation_results"
+SIGNS = "generate_file_urls"
+CAPABILITIES = (LISTS, SIGNS, "post_cancel_transform")
 _DESTINATIONS = ("object-store", "volume")
 _TRANSFORMATION = "/servicex/transformation"
 
@@ -54,6 +53,10 @@ class Api:
         Are called in the event loop with each new request, and with each that is canceled.
     file_headers
         Headers that a call for a result file must carry.
+    capabilities
+        What the server says that it can do; None is a server that says nothing of this.
+    store
+        Where results are put, if not here.
     """
 
     book: Book
@@ -62,18 +65,17 @@ class Api:
     signer: Signer
     traffic: Traffic
     file_headers: Mapping[str, str]
+    capabilities: Sequence[str] | None
+    store: S3 | None
     take: Callable[[Request], None]
     drop: Callable[[Request], None]
 
     async def info(self, _call: Call) -> Response:
         """Tell what this server is and can do."""
-        return JSONResponse(
-            {
-                "app-version": APP_VERSION,
-                "code-gen-image": {CODEGEN: IMAGE},
-                "capabilities": CAPABILITIES,
-            }
-        )
+        info: dict[str, Any] = {"app-version": APP_VERSION, "code-gen-image": {CODEGEN: IMAGE}}
+        if self.capabilities is not None:
+            info["capabilities"] = self.capabilities
+        return JSONResponse(info)
 
     async def token(self, call: Call) -> Response:
         """Give an access token for a refresh token."""
@@ -86,6 +88,8 @@ class Api:
         body = await call.body()
         submission = _parse_submission(_parse_object(body), self.book.take_manual(body))
         request = self.book.add(submission)
+        if self.store is not None:
+            await run_in_threadpool(self.store.make, request.id)
         self.take(request)
         return JSONResponse({"request_id": request.id})
 
@@ -121,6 +125,8 @@ class Api:
         paths = self.book.remove(request)
         self.drop(request)
         await run_in_threadpool(_unlink, paths)
+        if self.store is not None:
+            await run_in_threadpool(self.store.remove, request.id)
         return JSONResponse({"message": f"Deleted transform {request.id}"})
 
     async def file_urls(self, call: Call) -> Response:
@@ -264,16 +270,19 @@ def build_app(
         return Route(path, handler, methods=methods, name=name, middleware=gates)
 
     one = _TRANSFORMATION + "/{request_id}"
+    can = api.capabilities or ()
+    lists = route("results", f"{one}/results", api.results, "GET")
+    signs = route("file-urls", f"{_TRANSFORMATION}/file-urls", api.file_urls, "POST")
     return Starlette(
         routes=[
             route("info", "/servicex", api.info, "GET", public=True),
             route("token", "/token/refresh", api.token, "POST", public=True),
-            route("file-urls", f"{_TRANSFORMATION}/file-urls", api.file_urls, "POST"),
+            *([signs] if SIGNS in can else []),
             route("submit", _TRANSFORMATION, api.submit, "POST"),
             route("list", _TRANSFORMATION, api.requests, "GET"),
             route("status", one, api.status, "GET"),
             route("delete", one, api.delete, "DELETE"),
-            route("results", f"{one}/results", api.results, "GET"),
+            *([lists] if LISTS in can else []),
             route("cancel", f"{one}/cancel", api.cancel, "GET", "POST"),
             route("dataset", "/servicex/datasets/{did_id:int}", api.dataset, "GET"),
             # their signature is their authorization

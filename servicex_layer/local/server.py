@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import httpx
 import uvicorn
@@ -26,7 +26,9 @@ from servicex_layer.errors import BackendUnreachableError, InvalidArgumentError,
 from servicex_layer.local.book import Book, Request
 from servicex_layer.local.clock import Clock
 from servicex_layer.local.faults import Faults
-from servicex_layer.local.routes import Api, build_app
+from servicex_layer.local.routes import CAPABILITIES, SIGNS, Api, build_app
+from servicex_layer.local.s3 import S3
+from servicex_layer.local.s3_server import S3Server
 from servicex_layer.local.selection import CODEGEN
 from servicex_layer.local.tokens import Signer, Tokens
 from servicex_layer.local.traffic import Traffic
@@ -68,6 +70,13 @@ class LocalServiceX:
         Headers that are given out with the URL of a result file and must be sent with the call.
     faults
         What goes wrong.
+    store
+        Where the results are. By default here, and the server gives URLs of them. ``"s3"`` starts
+        an S3 server beside it (extra ``s3``), and an `S3` is one that is there already: then the
+        status has the keys, and clients sign URLs themselves.
+    version
+        2024 is a server as they were then: it names no capabilities, says nothing of single files,
+        and uploads a result after it was counted. Its store is an S3 store.
 
     Raises
     ------
@@ -93,6 +102,8 @@ class LocalServiceX:
         url_lifetime: float = 3600.0,
         file_headers: Mapping[str, str] | None = None,
         faults: Faults = Faults(),  # noqa: B008
+        store: S3 | Literal["s3"] | None = None,
+        version: Literal[2024] | None = None,
     ) -> None:
         if not name:
             raise InvalidArgumentError("name must not be empty")
@@ -100,6 +111,10 @@ class LocalServiceX:
             raise InvalidArgumentError(f"port must be between 0 and 65535, not {port}")
         if parallelism < 1:
             raise InvalidArgumentError(f"parallelism must be at least 1, not {parallelism}")
+        if store not in {None, "s3"} and not isinstance(store, S3):
+            raise InvalidArgumentError(f"store must be 's3', an S3 or None, not {store!r}")
+        if version not in {None, 2024}:
+            raise InvalidArgumentError(f"version must be 2024 or None, not {version!r}")
         _check_seconds(delay=delay, lookup_time=lookup_time)
         _check_seconds(token_lifetime=token_lifetime, url_lifetime=url_lifetime)
         self.traffic = Traffic()
@@ -115,6 +130,8 @@ class LocalServiceX:
         self._url_lifetime = url_lifetime
         self._file_headers = dict(file_headers or {})
         self._faults = faults
+        self._store = "s3" if store is None and version is not None else store
+        self._version = version
         self._life = threading.Lock()
         self._running: _Running | None = None
 
@@ -144,6 +161,11 @@ class LocalServiceX:
         """The configuration file for its users; holds the refresh token where there is one."""
         return self._get_running().servicex_yaml
 
+    @property
+    def store(self) -> S3 | None:
+        """The S3 store of the results, where they are in one."""
+        return self._get_running().store
+
     def start(self) -> None:
         """Start; without effect where it runs already.
 
@@ -151,6 +173,10 @@ class LocalServiceX:
         ------
         InvalidArgumentError
             The port or the directory cannot be used.
+        MissingExtraError
+            The S3 server is not installed.
+        BackendUnreachableError
+            The S3 server does not start.
         """
         with self._life:
             if self._running is None:
@@ -287,6 +313,8 @@ class LocalServiceX:
         if created_at is not None and created_at.tzinfo is not None:
             created_at = created_at.astimezone(UTC).replace(tzinfo=None)
         running.book.release(request, indices, created_at, counted)
+        if self._version is not None:
+            running.upload(request, indices)
 
     def count(self, request_id: str) -> None:
         """Let the counters of a manual request catch up with its visible rows.
@@ -310,6 +338,21 @@ class LocalServiceX:
         return self._running
 
     def _launch(self) -> _Running:
+        server = S3Server.start() if self._store == "s3" else None
+        try:
+            return self._launch_beside(server)
+        except BaseException:
+            if server is not None:
+                server.stop()
+            raise
+
+    def _launch_beside(self, s3_server: S3Server | None) -> _Running:
+        store = self._store if isinstance(self._store, S3) else None
+        if s3_server is not None:
+            store = s3_server.store
+        capabilities = None
+        if self._version is None:
+            capabilities = [can for can in CAPABILITIES if store is None or can != SIGNS]
         listener = _listen(self._port)
         url = f"http://{_HOST}:{listener.getsockname()[1]}"
         clock = Clock(self._faults.clock_offset)
@@ -322,7 +365,7 @@ class LocalServiceX:
         except BaseException:
             listener.close()
             raise
-        book = Book(clock, self._seed, self._parallelism)
+        book = Book(clock, self._seed, self._parallelism, store.status() if store else None)
         transformer = Transformer(
             book,
             clock,
@@ -332,6 +375,8 @@ class LocalServiceX:
             lookup_time=self._lookup_time,
             faults=self._faults,
             seed=self._seed,
+            store=store,
+            uploads_late=self._version is not None,
         )
         api = Api(
             book=book,
@@ -340,6 +385,8 @@ class LocalServiceX:
             signer=Signer(clock, self._url_lifetime),
             traffic=self.traffic,
             file_headers=self._file_headers,
+            capabilities=capabilities,
+            store=store,
             take=transformer.take,
             drop=transformer.drop,
         )
@@ -373,7 +420,7 @@ class LocalServiceX:
             daemon=True,
         )
         thread.start()
-        return _Running(url, home, book, tokens, server, thread)
+        return _Running(url, home, book, tokens, server, thread, store, s3_server)
 
 
 @dataclass(frozen=True)
@@ -423,6 +470,8 @@ class _Running:
     tokens: Tokens
     server: uvicorn.Server
     thread: threading.Thread
+    store: S3 | None
+    s3_server: S3Server | None
 
     @property
     def servicex_yaml(self) -> Path:
@@ -438,11 +487,24 @@ class _Running:
             )
         return request
 
+    def upload(self, request: Request, indices: Iterable[int]) -> None:
+        """Put results into the store, for a server that reports them first."""
+        for index in indices:
+            name = request.objects[index]
+            path = self.book.result(request.id, name)
+            if path is not None and self.store is not None:
+                self.store.put(request.id, name, path)
+
     def stop(self) -> None:
         self.book.close()
         self.server.should_exit = True
         self.thread.join()
         self.home.remove()
+        if self.s3_server is not None:
+            self.s3_server.stop()
+        elif self.store is not None:
+            for request_id in self.book.ids():
+                self.store.remove(request_id)
 
 
 class _Server(uvicorn.Server):

@@ -6,10 +6,12 @@ import asyncio
 import logging
 from pathlib import Path
 
+from servicex_layer.errors import BackendError
 from servicex_layer.local.book import Book, Request, Row
 from servicex_layer.local.clock import Clock
 from servicex_layer.local.faults import Fate, Faults
 from servicex_layer.local.jobs import Done, Failed, Job, Outcome
+from servicex_layer.local.s3 import S3
 from servicex_layer.local.worker import Worker
 
 _LOG = logging.getLogger(__name__)
@@ -30,6 +32,10 @@ class Transformer:
         Seconds that each file takes in its slot, at least; give or take a tenth.
     lookup_time
         Seconds that the lookup of a request takes.
+    store
+        Where results are put, if not only into the directory.
+    uploads_late
+        Whether they are put there after they were reported.
     """
 
     def __init__(
@@ -43,6 +49,8 @@ class Transformer:
         lookup_time: float,
         faults: Faults,
         seed: int,
+        store: S3 | None = None,
+        uploads_late: bool = False,
     ) -> None:
         self._book = book
         self._clock = clock
@@ -52,6 +60,9 @@ class Transformer:
         self._lookup_time = lookup_time
         self._faults = faults
         self._seed = seed
+        self._store = store
+        self._uploads_late = uploads_late
+        self._uploads: asyncio.TaskGroup
         self._requests: asyncio.Queue[Request] = asyncio.Queue()
         self._files: asyncio.Queue[tuple[Request, int]] = asyncio.Queue()
         self._active: dict[asyncio.Timeout, Request] = {}
@@ -69,6 +80,7 @@ class Transformer:
     async def run(self) -> None:
         """Work until canceled; no process is left then."""
         async with asyncio.TaskGroup() as group:
+            self._uploads = group
             for _ in range(self._parallelism):
                 group.create_task(self._run_slot())
             while True:
@@ -117,7 +129,7 @@ class Transformer:
                             del self._active[scope]
                 except TimeoutError:
                     _LOG.info("request %s was dropped", request.id)
-                except OSError as error:
+                except (OSError, BackendError) as error:
                     _LOG.exception("request %s cannot be transformed", request.id)
                     self._book.fail(request, "Fatal", f"cannot transform: {error}")
         finally:
@@ -137,6 +149,8 @@ class Transformer:
                 job = Job(asked.inputs[index], asked.selection, str(path), asked.result_format)
                 outcome = await worker.run(job)
             await asyncio.sleep(started + self._delay * fate.jitter - loop.time())
+            if self._store is not None and not self._uploads_late and isinstance(outcome, Done):
+                await asyncio.to_thread(self._store.put, request.id, request.objects[index], path)
             wanted = self._book.ended(request, index, outcome, loop.time() - started, path)
             kept = wanted and isinstance(outcome, Done)
         finally:
@@ -164,3 +178,15 @@ class Transformer:
             asyncio.get_running_loop().call_later(lag, self._book.count, request, [row])
         else:
             self._book.count(request, [row])
+        if self._uploads_late and isinstance(row.outcome, Done):
+            self._uploads.create_task(self._upload(request, row.object))
+
+    async def _upload(self, request: Request, name: str) -> None:
+        await asyncio.sleep(self._faults.counter_lag + self._faults.upload_lag)
+        path = self._book.result(request.id, name)
+        if path is None or self._store is None:
+            return
+        try:
+            await asyncio.to_thread(self._store.put, request.id, name, path)
+        except BackendError:
+            _LOG.exception("result %s of request %s is lost", name, request.id)

@@ -63,9 +63,14 @@ class _Process(NamedTuple):
     answers: asyncio.StreamReader
 
 
-async def _start_process() -> _Process:
-    # PYTHONPATH: what can be imported here can be imported there, however sys.path came about
+def environment() -> dict[str, str]:
+    """Give a process its environment: what can be imported here can be imported there."""
+    # however sys.path came about
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+    return {**os.environ, "PYTHONPATH": path}
+
+
+async def _start_process() -> _Process:
     handle = await asyncio.create_subprocess_exec(
         sys.executable,
         "-P",
@@ -73,7 +78,7 @@ async def _start_process() -> _Process:
         __name__,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": path},
+        env=environment(),
         start_new_session=True,  # Ctrl-C is for the server
     )
     jobs = cast("asyncio.StreamWriter", handle.stdin)
