@@ -12,16 +12,19 @@ if TYPE_CHECKING:
     from servicex_layer import local
     from servicex_layer.collection import from_servicex
     from servicex_layer.coordinator import register
+    from servicex_layer.delivery import deliver, submit
     from servicex_layer.layers import SXFileLayer, UprootLoadLayer
 
 __all__ = [
     "SXFileLayer",
     "UprootLoadLayer",
     "__version__",
+    "deliver",
     "errors",
     "from_servicex",
     "local",
     "register",
+    "submit",
 ]
 
 __version__ = "0.1.0"
@@ -30,8 +33,10 @@ __version__ = "0.1.0"
 _HOMES = {
     "SXFileLayer": "layers",
     "UprootLoadLayer": "layers",
+    "deliver": "delivery",
     "from_servicex": "collection",
     "register": "coordinator",
+    "submit": "delivery",
 }
 
 

@@ -25,7 +25,7 @@ from servicex_layer.rest import RestClient
 if TYPE_CHECKING:
     from uproot import ImplementsFormMapping
 
-__all__ = ["from_servicex"]
+__all__ = ["counted", "from_servicex"]
 
 
 def from_servicex(
@@ -95,7 +95,7 @@ def from_servicex(
     if client is not None and not client.asynchronous:
         register(client, chosen.name)
     status = background().run(
-        _counted(RestClient(chosen, seconds("connect-timeout") or 0.0), request_id)
+        counted(RestClient(chosen, seconds("connect-timeout") or 0.0), request_id)
     )
     if status.over and status.status != "Complete" and not status.completed:
         raise ended_badly(status)
@@ -132,7 +132,7 @@ def _array(files: SXFileLayer, load: UprootLoadLayer) -> Array:
     )
 
 
-async def _counted(rest: RestClient, request_id: str) -> TransformStatus:
+async def counted(rest: RestClient, request_id: str) -> TransformStatus:
     """Wait until the number of files is known."""
     timeout = seconds("timeout")
     try:

@@ -16,7 +16,7 @@ from servicex_layer.errors import ConfigError, UnknownBackendError
 from servicex_layer.model import Backend
 from servicex_layer.safety import is_sendable
 
-__all__ = ["Polling", "find_backend", "seconds"]
+__all__ = ["Polling", "config_file", "find_backend", "seconds"]
 
 _FILE_NAMES = (".servicex", "servicex.yaml")
 
@@ -126,7 +126,7 @@ def find_backend(name: str | None = None, config_path: str | Path | None = None)
     UnknownBackendError
         Where the file has no backend of this name.
     """
-    path = _find_file(config_path or dask.config.get("servicex-layer.config-path"))
+    path = config_file(config_path)
     config = _read_file(path, path.stat().st_mtime_ns)
     backends = {backend.name: backend for backend in _backends(path, config)}
     wanted = name or config.get("default_endpoint") or config.get("default-endpoint")
@@ -142,7 +142,9 @@ def find_backend(name: str | None = None, config_path: str | Path | None = None)
         ) from None
 
 
-def _find_file(given: str | Path | None) -> Path:
+def config_file(config_path: str | Path | None = None) -> Path:
+    """Find the user's ``servicex.yaml``; parameters and errors are those of `find_backend`."""
+    given = config_path or dask.config.get("servicex-layer.config-path")
     if given is not None:
         path = Path(given).expanduser()
         if not path.is_file():
