@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
-from awkward.forms import Form, RecordForm
+from awkward.forms import RecordForm
 from dask.highlevelgraph import HighLevelGraph
-from dask_awkward.lib.core import Array, new_array_object
+from dask_awkward.lib.core import Array, map_partitions, new_array_object
+from dask_awkward.utils import first, second
 
 from servicex_layer.completion import ended_badly
 from servicex_layer.config import find_backend, seconds
 from servicex_layer.coordinator import active_client, register
 from servicex_layer.errors import FormError, WaitTimeoutError
 from servicex_layer.feeds import background, process_feed
-from servicex_layer.forms import as_form
+from servicex_layer.first_file import first_file
+from servicex_layer.forms import given_form
 from servicex_layer.layers import SXFileLayer, UprootLoadLayer
 from servicex_layer.mapped import check_mappable, described_form_of
-from servicex_layer.model import Backend, Location, ResultFile, TransformStatus
-from servicex_layer.reading import Locate, form_of
+from servicex_layer.model import Backend, Location, NoFile, TransformStatus
+from servicex_layer.reading import form_of
+from servicex_layer.report import record_meta
 from servicex_layer.rest import RestClient
+from servicex_layer.source import Source
 
 if TYPE_CHECKING:
     from uproot import ImplementsFormMapping
@@ -28,16 +32,48 @@ if TYPE_CHECKING:
 __all__ = ["counted", "from_servicex"]
 
 
+@overload
+def from_servicex(
+    request_id: str,
+    backend: str | None = ...,
+    tree: str | None = ...,
+    form: Any = ...,
+    on_failed: str = ...,
+    report: Literal[False] = ...,
+    *,
+    max_failed: float = ...,
+    behavior: Mapping[Any, Any] | None = ...,
+    form_mapping: ImplementsFormMapping | None = ...,
+) -> Array: ...
+
+
+@overload
+def from_servicex(
+    request_id: str,
+    backend: str | None = ...,
+    tree: str | None = ...,
+    form: Any = ...,
+    on_failed: str = ...,
+    *,
+    report: Literal[True],
+    max_failed: float = ...,
+    behavior: Mapping[Any, Any] | None = ...,
+    form_mapping: ImplementsFormMapping | None = ...,
+) -> tuple[Array, Array]: ...
+
+
 def from_servicex(
     request_id: str,
     backend: str | None = None,
     tree: str | None = None,
-    form: Form | str | None = None,
+    form: Any = None,
     on_failed: str = "skip",
+    report: bool = False,
     *,
+    max_failed: float = 1.0,
     behavior: Mapping[Any, Any] | None = None,
     form_mapping: ImplementsFormMapping | None = None,
-) -> Array:
+) -> Array | tuple[Array, Array]:
     """Make a lazy array of the results of a request, which may still be running.
 
     Returns as soon as the number of files is known. Partition N is the N-th file to be finished;
@@ -52,12 +88,21 @@ def from_servicex(
         The backend's name in ``servicex.yaml``; by default its default.
     tree : str, optional
         The name of the tree in the result files; by default their only one.
-    form : awkward.forms.Form or str, optional
-        What an event looks like: a record form, or a datashape such as
-        ``"{JetPt: var * float64}"``. By default the first finished file tells, and is waited
-        for.
+    form : optional
+        What an event looks like: a record form of awkward, a datashape such as
+        ``"{JetPt: var * float64}"``, a dictionary of the columns' types, the path or URL of a
+        sample of the results, or the query of the request where that tells it. Where it does not
+        tell all, a pair of the query and the rest: for ``uproot-raw`` a sample of the input, as in
+        ``(query, "input.root")``, for func_adl the types of columns, as in
+        ``(query, {"pt": "var * float64"})``. By default the first finished file tells, and is
+        waited for. See `servicex_layer.forms`.
     on_failed : {"skip", "raise"}
-        Whether files that failed leave empty partitions at the end, or are an error.
+        Whether files that failed leave empty partitions at the end and are warned of, or are an
+        error.
+    report : bool
+        Whether to give a report, too.
+    max_failed : float
+        With ``"skip"``: the fraction (0 to 1) of the files beyond which they are an error as well.
     behavior : mapping, optional
         The array's behavior, as in `awkward.Array`; that of `vector`, for example.
     form_mapping : uproot.ImplementsFormMapping, optional
@@ -68,7 +113,10 @@ def from_servicex(
     -------
     dask_awkward.Array
         One partition per file of the request's dataset. A request of no files gives an array of
-        no events.
+        no events. With `report` a pair: of this array, and of one with a record of what happened
+        to each partition (`servicex_layer.report.record` has its fields). It is lazy as well:
+        ``dask.compute(array, report)`` computes both at once. Of a computation by itself it tells
+        what it took to read no column.
 
     Raises
     ------
@@ -88,8 +136,8 @@ def from_servicex(
     >>> events = from_servicex("5f1c0d3e", form="{JetPt: var * float64}")  # doctest: +SKIP
     >>> events.JetPt[events.JetPt > 100].compute()  # doctest: +SKIP
     """
-    given = None if form is None else as_form(form)
-    SXFileLayer(request_id, 0, on_failed=on_failed)
+    SXFileLayer(request_id, 0, on_failed=on_failed, max_failed=max_failed)
+    given = None if form is None else given_form(form, tree)
     chosen = find_backend(backend)
     client = active_client()
     if client is not None and not client.asynchronous:
@@ -105,17 +153,23 @@ def from_servicex(
     npartitions = max(status.files, 1)
     if given is None:
         tell = form_of if form_mapping is None else described_form_of
-        given = _form_of_first(chosen, status, npartitions, tree, tell)
-    files = SXFileLayer(request_id, npartitions, backend=chosen.name, on_failed=on_failed)
+        told = _form_of_first(chosen, status, npartitions, tree, tell)
+    else:
+        told = given(status.result_format)
+    files = SXFileLayer(
+        request_id, npartitions, backend=chosen.name, on_failed=on_failed, max_failed=max_failed
+    )
     load = UprootLoadLayer(
         files,
-        form=given,
+        form=told,
         tree=tree,
         behavior=behavior,
         form_mapping=form_mapping,
         fuse=status.over,
+        report=report,
     )
-    return _array(files, load)
+    array = _array(files, load)
+    return _array_and_report(array) if report else array
 
 
 def _array(files: SXFileLayer, load: UprootLoadLayer) -> Array:
@@ -130,6 +184,14 @@ def _array(files: SXFileLayer, load: UprootLoadLayer) -> Array:
         meta=load.meta,
         npartitions=load.npartitions,
     )
+
+
+def _array_and_report(pairs: Array) -> tuple[Array, Array]:
+    array = map_partitions(first, pairs, meta=pairs._meta, label="servicex-array")
+    meta = record_meta()
+    report = map_partitions(second, pairs, meta=meta, label="servicex-report")
+    divisions = tuple(range(pairs.npartitions + 1))
+    return array, new_array_object(report.dask, report.name, meta=meta, divisions=divisions)
 
 
 async def counted(rest: RestClient, request_id: str) -> TransformStatus:
@@ -154,13 +216,13 @@ def _form_of_first(
     status: TransformStatus,
     npartitions: int,
     tree: str | None,
-    tell: Callable[[ResultFile, Locate, str | None, str], RecordForm],
+    tell: Callable[[Source, str | None], RecordForm],
 ) -> RecordForm:
     if status.over and status.files == 0:
         return RecordForm([], [])
     feed = process_feed(status.request_id, backend)
-    file = background().run(feed.file(0, npartitions))
-    if file is None:
+    file = first_file(feed, feed.submit(feed.file(0, npartitions)))
+    if isinstance(file, NoFile):
         raise FormError(
             f"Request {status.request_id} has no finished file to tell the form. Give it, as in "
             "form='{JetPt: var * float64}'."
@@ -171,4 +233,4 @@ def _form_of_first(
     def locate(rejected: str | None) -> Location:
         return background().run(feed.locate(found.name, rejected))
 
-    return tell(found, locate, tree, what)
+    return tell(Source(found, locate, what), tree)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -11,16 +13,18 @@ from servicex_layer.config import Polling
 from servicex_layer.errors import (
     BadDatasetError,
     FailedFilesError,
+    FailedFilesWarning,
     PartitionCountError,
     ProtocolError,
     RequestError,
     TransformCanceledError,
     TransformFatalError,
+    UnknownRequestError,
     WaitTimeoutError,
 )
 from servicex_layer.ledger import Ledger
 from servicex_layer.locations import Locations
-from servicex_layer.model import Location, ResultFile, TransformStatus
+from servicex_layer.model import Location, NoFile, ResultFile, TransformStatus
 from servicex_layer.rest import RestClient
 from servicex_layer.store import Store, open_store
 
@@ -35,6 +39,10 @@ _LONGEST_OVERLAP = 3600.0
 _NAMED = 3
 # How many locations are asked for in one call.
 _BATCH = 256
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, FailedFilesWarning, stacklevel=2)
 
 
 class CompletionFeed:
@@ -52,6 +60,9 @@ class CompletionFeed:
         How it is polled.
     settled : bool
         Whether other processes number the same files for themselves; see `Ledger`.
+    warn : callable, optional
+        Called once with a text where the request ended with failed files; by default it becomes
+        a `FailedFilesWarning` here.
     """
 
     request_id: str
@@ -61,7 +72,9 @@ class CompletionFeed:
     _locations: Locations | None
     _opening: asyncio.Lock
     _ledger: Ledger
-    _waiting: dict[int, set[asyncio.Future[None]]]
+    _warn: Callable[[str], None]
+    _warned: bool
+    _waiting: dict[tuple[int, float], set[asyncio.Future[None]]]
     _poller: asyncio.Task[None] | None
     _overlap: float
     _looked: float | None
@@ -69,7 +82,13 @@ class CompletionFeed:
     _settled_until: datetime
 
     def __init__(
-        self, rest: RestClient, request_id: str, polling: Polling, *, settled: bool = False
+        self,
+        rest: RestClient,
+        request_id: str,
+        polling: Polling,
+        *,
+        settled: bool = False,
+        warn: Callable[[str], None] = _warn,
     ) -> None:
         self.request_id = request_id
         self.polling = polling
@@ -78,6 +97,8 @@ class CompletionFeed:
         self._locations = None
         self._opening = asyncio.Lock()
         self._ledger = Ledger(request_id, settled=settled)
+        self._warn = warn
+        self._warned = False
         self._waiting = {}
         self._poller = None
         self._overlap = 0.0
@@ -89,8 +110,8 @@ class CompletionFeed:
         return f"CompletionFeed<{self.request_id} {len(self._ledger.files)} files>"
 
     async def file(
-        self, number: int, npartitions: int, on_failed: str = "skip"
-    ) -> ResultFile | None:
+        self, number: int, npartitions: int, max_failed: float = 1.0
+    ) -> ResultFile | NoFile:
         """Wait for the file with this number.
 
         Parameters
@@ -99,13 +120,13 @@ class CompletionFeed:
             From 0, in order of completion.
         npartitions : int
             How many files will be asked for in all.
-        on_failed : {"skip", "raise"}
-            What a failed file of the request means.
+        max_failed : float
+            The fraction of the request's files that may fail.
 
         Returns
         -------
-        ResultFile or None
-            The file; ``None`` where the transform ended with fewer files.
+        ResultFile or NoFile
+            The file, or what there is of it where the transform ended with fewer files.
 
         Raises
         ------
@@ -114,8 +135,8 @@ class CompletionFeed:
         BackendError
             Where the backend cannot be asked.
         """
-        while not self._is_decided(number):
-            await self._progress(number)
+        while not self._is_decided(number, max_failed):
+            await self._progress(number, max_failed)
         status = self.status
         # Decided only by a look, which sets them.
         assert status is not None  # noqa: S101
@@ -127,28 +148,68 @@ class CompletionFeed:
                 f"but the array has {npartitions} partitions: some would be lost. Make the array "
                 "once the lookup is over, with the number of files as number of partitions."
             )
-        failures = self._ledger.failures
-        failed = max(len(failures), status.failed)
-        if on_failed == "raise" and failed:
-            names = f": {', '.join(failures[:_NAMED])}" if failures else ""
-            more = f" and {failed - _NAMED} more" if names and failed > _NAMED else ""
-            raise FailedFilesError(
-                f"Request {self.request_id}: {failed} of {status.files} files failed{names}{more}. "
-                "Leave their events out with on_failed='skip', or submit the request again."
-            )
+        if self._has_too_many_failed(status, max_failed):
+            raise self._too_many_failed(status, max_failed)
+        self._warn_of_failed(status)
         if number < self._numbered(status, store):
-            return replace(self._ledger.files[number], format=status.result_format)
+            file = self._ledger.files[number]
+            return replace(file, format=status.result_format, number=number)
         if status.status != "Complete":
             raise ended_badly(status)
-        counted = store.counted(status)
-        if self._ledger.rows < counted or (store.late and self._ledger.rows > counted):
+        self._check_whole(status, store)
+        failures = self._ledger.failures
+        place = number - len(self._ledger.files)
+        return NoFile(number, failures[place] if place < len(failures) else None)
+
+    def _failed(self, status: TransformStatus) -> int:
+        return max(len(self._ledger.failures), status.failed)
+
+    def _has_too_many_failed(self, status: TransformStatus, max_failed: float) -> bool:
+        failed = self._failed(status)
+        if not max_failed:
+            return failed > 0
+        # Before the lookup is over, no fraction of the files is known.
+        return status.counted and failed > 0 and failed / max(status.files, failed) > max_failed
+
+    def _too_many_failed(self, status: TransformStatus, max_failed: float) -> FailedFilesError:
+        bound = f"That is more than max_failed={max_failed:g} allows. " if max_failed else ""
+        logs = f" Logs: {status.log_url}" if status.log_url else ""
+        return FailedFilesError(
+            f"{self._failed_files(status)} {bound}Leave their events out with on_failed='skip', or "
+            f"submit the request again.{logs}"
+        )
+
+    def _warn_of_failed(self, status: TransformStatus) -> None:
+        if self._warned or status.status != "Complete" or not self._failed(status):
+            return
+        self._warned = True
+        self._warn(
+            f"{self._failed_files(status)} As many partitions at the end are empty. To have an "
+            "error instead, give on_failed='raise' or max_failed."
+        )
+
+    def _failed_files(self, status: TransformStatus) -> str:
+        failures, failed = self._ledger.failures, self._failed(status)
+        names = f": {', '.join(failures[:_NAMED])}" if failures else ""
+        more = f" and {failed - _NAMED} more" if names and failed > _NAMED else ""
+        return f"Request {self.request_id}: {failed} of {status.files} files failed{names}{more}."
+
+    def _check_whole(self, status: TransformStatus, store: Store) -> None:
+        """Check that no file of a request that is over was lost among its counters and rows."""
+        who = f"Request {self.request_id}: the backend {self._rest.backend.name}"
+        if status.completed + status.failed < status.files:
             raise ProtocolError(
-                f"Request {self.request_id}: the backend {self._rest.backend.name} counts "
-                f"{counted} {'results' if store.late else 'finished and failed files'} but "
-                f"{'its store has' if store.late else 'lists'} {self._ledger.rows}. The result "
-                "would not be right; ask the backend's operators."
+                f"{who} says {status}, and nothing of the others. The result would not be whole; "
+                "ask the backend's operators."
             )
-        return None
+        counted, rows = store.counted(status), self._ledger.rows
+        found = rows - len(self._ledger.failures)
+        if rows < counted or found < status.completed or (store.late and rows > counted):
+            listed = f"its store has {rows}" if store.late else f"lists {found} and {rows - found}"
+            raise ProtocolError(
+                f"{who} counts {status.completed} finished and {status.failed} failed files but "
+                f"{listed}. The result would not be right; ask the backend's operators."
+            )
 
     async def locate(self, name: str, rejected: str | None = None) -> Location:
         """Tell where the bytes of a file are that has been given out before.
@@ -174,11 +235,16 @@ class CompletionFeed:
                 self._locations = Locations(store, f"Request {self.request_id}")
             return self._locations
 
-    def _is_decided(self, number: int) -> bool:
-        if self.status is None or self._locations is None:
+    def _is_decided(self, number: int, max_failed: float) -> bool:
+        status = self.status
+        if status is None or self._locations is None:
             return False
         store = self._locations.store
-        return self._is_ended(self.status, store) or number < self._numbered(self.status, store)
+        return (
+            self._is_ended(status, store)
+            or number < self._numbered(status, store)
+            or self._has_too_many_failed(status, max_failed)
+        )
 
     def _numbered(self, status: TransformStatus, store: Store) -> int:
         """Tell how many files can be given out."""
@@ -193,20 +259,21 @@ class CompletionFeed:
         waited = (self._looked or 0.0) - self._changed
         return self._ledger.rows >= store.counted(status) or waited > self.polling.retry_timeout
 
-    async def _progress(self, number: int) -> None:
-        """Wait until something is known of this number, or until asking failed."""
+    async def _progress(self, number: int, max_failed: float) -> None:
+        """Wait until something is decided of this number, or until asking failed."""
         future = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(number, set()).add(future)
+        which = number, max_failed
+        self._waiting.setdefault(which, set()).add(future)
         if self._poller is None:
             self._changed = time.monotonic()
             self._poller = asyncio.create_task(self._poll(), name=f"poll {self.request_id}")
         try:
             await future
         finally:
-            waiting = self._waiting[number]
+            waiting = self._waiting[which]
             waiting.remove(future)
             if not waiting:
-                del self._waiting[number]
+                del self._waiting[which]
             if not self._waiting:
                 await self._stop_polling()
 
@@ -248,12 +315,24 @@ class CompletionFeed:
         before = self._known()
         status = self.status
         if status is None or not status.over:
-            status = await self._rest.status(self.request_id)
+            status = await self._ask_status()
         await self._ask_rows(status, (await self._opened(status)).store)
         self.status = status
         self._looked = time.monotonic()
         if self._known() != before:
             self._changed = self._looked
+
+    async def _ask_status(self) -> TransformStatus:
+        try:
+            return await self._rest.status(self.request_id)
+        except UnknownRequestError:
+            if self.status is None:
+                raise
+            raise UnknownRequestError(
+                f"Request {self.request_id} was deleted from the ServiceX backend "
+                f"{self._rest.backend.name} while it was waited for; last it was {self.status}. "
+                "Submit it again."
+            ) from None
 
     async def _ask_rows(self, status: TransformStatus, store: Store) -> None:
         # Rows are committed before they are counted, and the counters were asked for first: so
@@ -292,8 +371,8 @@ class CompletionFeed:
         return self.status, self._ledger.rows
 
     def _wake(self, error: Exception | None = None) -> None:
-        for number, futures in self._waiting.items():
-            if error is None and not self._is_decided(number):
+        for which, futures in self._waiting.items():
+            if error is None and not self._is_decided(*which):
                 continue
             for future in futures:
                 if future.done():
@@ -312,6 +391,8 @@ def ended_badly(status: TransformStatus) -> RequestError:
         "Bad Dataset": BadDatasetError,
     }
     said = f" The server says: {status.failure_info.rstrip('.')}." if status.failure_info else ""
+    if status.lookup:
+        said += f" The lookup of its dataset ended with {status.lookup}."
     logs = f" Logs: {status.log_url}" if status.log_url else ""
     return kinds.get(status.status, RequestError)(
         f"Request {status.request_id} ended as {status}.{said}{logs}"

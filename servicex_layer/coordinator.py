@@ -14,6 +14,7 @@ import dataclasses
 import itertools
 import logging
 import pickle
+import warnings
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -22,10 +23,18 @@ from distributed import Client, Scheduler, SchedulerPlugin, Worker, WorkerPlugin
 
 from servicex_layer.completion import CompletionFeed
 from servicex_layer.config import Polling, find_backend
-from servicex_layer.errors import ConfigError, InvalidArgumentError, ServiceXLayerError
-from servicex_layer.model import FILE_LAYER, Backend, Location, ResultFile
+from servicex_layer.errors import (
+    ConfigError,
+    FailedFilesWarning,
+    InsecureClusterWarning,
+    InvalidArgumentError,
+    ServiceXLayerError,
+)
+from servicex_layer.model import FILE_LAYER, Backend, Location, NoFile, ResultFile
 from servicex_layer.parking import loop_of
 from servicex_layer.rest import RestClient
+from servicex_layer.safety import is_loopback
+from servicex_layer.tokens import bearer_token
 
 __all__ = ["ClusterFeed", "active_client", "register", "this_worker"]
 
@@ -94,16 +103,38 @@ def register(client: Client | None = None, backend: str | None = None) -> Any:
 async def _register(
     client: Client, backend: Backend, polling: Polling, *, is_default: bool
 ) -> None:
-    await client.register_plugin(FeedsPlugin(), name=_NAME)
+    given = bearer_token()
     scheduler: Any = client.scheduler
+    if backend.token is not None or given is not None:
+        _warn_of_readers(scheduler.address)
+    await client.register_plugin(FeedsPlugin(), name=_NAME)
     for name in (backend.name, None) if is_default else (backend.name,):
         await scheduler.servicex_backend(
             alias=name,
             name=backend.name,
             url=backend.url,
             token=backend.token,
+            given=given,
             polling=dataclasses.asdict(polling),
         )
+
+
+_told_of_readers: set[str] = set()
+
+
+def _warn_of_readers(address: str) -> None:
+    """Tell once of a token that goes where others can read it: in the clear, off this machine."""
+    scheme, _, place = address.partition("://")
+    if scheme not in ("tcp", "ws") or is_loopback(f"http://{place}") or address in _told_of_readers:
+        return
+    _told_of_readers.add(address)
+    warnings.warn(
+        f"The token of the ServiceX backend goes to Dask's scheduler at {address} unencrypted. "
+        "Give the cluster TLS: distributed.Security, or Dask's settings distributed.comm.tls and "
+        "distributed.comm.require-encryption.",
+        InsecureClusterWarning,
+        stacklevel=2,
+    )
 
 
 class FeedsPlugin(SchedulerPlugin):
@@ -157,14 +188,21 @@ class FeedsPlugin(SchedulerPlugin):
         name: str,
         url: str,
         token: str | None,
+        given: str | None,
         polling: dict[str, Any],
     ) -> None:
         """Take the credentials of a backend and how to poll it, from a client."""
         backend = Backend(name, url, token)
         self._polling = Polling(**polling)
         known = self._rests.get(alias)
-        if known is None or known.backend != backend:
-            self._rests[alias] = RestClient(backend, self._polling.retry_timeout)
+        if known is None or known.backend.url != url:
+            self._rests[alias] = RestClient(backend, 0.0, given=given)
+            # What was followed elsewhere is another request.
+            self._feeds = {key: feed for key, feed in self._feeds.items() if key[0] != alias}
+        elif (known.backend, known.given) != (backend, given):
+            known.authorize(backend, given)
+        for rest in self._rests.values():
+            rest.patience, rest.endurance = self._polling.retry_timeout, self._polling.timeout
         for feed in self._feeds.values():
             feed.polling = self._polling
 
@@ -191,7 +229,7 @@ class FeedsPlugin(SchedulerPlugin):
     async def _tell(
         self, worker: str, wait: int, which: dict[str, Any], wanted: dict[str, Any]
     ) -> None:
-        answer: ResultFile | Exception | None
+        answer: ResultFile | NoFile | Exception
         try:
             answer = await self._feed(**which).file(**wanted)
         except ServiceXLayerError as error:
@@ -221,9 +259,15 @@ class FeedsPlugin(SchedulerPlugin):
                 f"{named} is not known on this Dask cluster. Make it known with "
                 f"servicex_layer.register(client, {backend!r})."
             ) from None
-        made = CompletionFeed(rest, request_id, self._polling)
+        made = CompletionFeed(rest, request_id, self._polling, warn=self._warn)
         self._feeds[backend, request_id] = made
         return made
+
+
+    def _warn(self, text: str) -> None:
+        # As distributed.warn does on a worker: clients make it a warning of their own.
+        event = {"message": pickle.dumps(text), "category": pickle.dumps(FailedFilesWarning)}
+        self._scheduler.log_event("warn", event)
 
 
 class SubscriberPlugin(WorkerPlugin):
@@ -289,13 +333,13 @@ class ClusterFeed:
         self._which = {"request_id": request_id, "backend": backend}
 
     async def file(
-        self, number: int, npartitions: int, on_failed: str = "skip"
-    ) -> ResultFile | None:
+        self, number: int, npartitions: int, max_failed: float = 1.0
+    ) -> ResultFile | NoFile:
         """See `servicex_layer.feeds.Feed.file`."""
         answer = await self._subscriber.ask(
-            which=self._which, number=number, npartitions=npartitions, on_failed=on_failed
+            which=self._which, number=number, npartitions=npartitions, max_failed=max_failed
         )
-        file: ResultFile | None = _opened(answer)
+        file: ResultFile | NoFile = _opened(answer)
         return file
 
     async def locate(self, name: str, rejected: str | None = None) -> Location:

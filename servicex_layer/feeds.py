@@ -14,7 +14,7 @@ from servicex_layer.background import Background
 from servicex_layer.completion import CompletionFeed
 from servicex_layer.config import Polling, find_backend
 from servicex_layer.coordinator import ClusterFeed, this_worker
-from servicex_layer.model import Backend, Location, ResultFile
+from servicex_layer.model import Backend, Location, NoFile, ResultFile
 from servicex_layer.rest import RestClient
 
 __all__ = ["Feed", "background", "feed", "process_feed"]
@@ -26,8 +26,8 @@ class Feed(Protocol):
     """What a task sees of the feed of a request, wherever that is held."""
 
     async def file(
-        self, number: int, npartitions: int, on_failed: str = "skip"
-    ) -> ResultFile | None:
+        self, number: int, npartitions: int, max_failed: float = 1.0
+    ) -> ResultFile | NoFile:
         """Wait for the file with this number; see `CompletionFeed.file`."""
         ...
 
@@ -88,7 +88,7 @@ def process_feed(request_id: str, backend: Backend, *, settled: bool = False) ->
     with _process_feeds_lock:
         polling = Polling.configured()
         if which not in _process_feeds:
-            rest = RestClient(backend, polling.retry_timeout)
+            rest = RestClient(backend, polling.retry_timeout, polling.timeout)
             _process_feeds[which] = _ProcessFeed(rest, request_id, polling, settled=settled)
         _process_feeds[which].polling = polling
         return _process_feeds[which]

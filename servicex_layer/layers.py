@@ -15,6 +15,7 @@ from dask.blockwise import Blockwise, BlockwiseDepDict, blockwise_token
 from dask.highlevelgraph import Layer, MaterializedLayer
 from dask.typing import Key
 from dask_awkward.layers import AwkwardInputLayer
+from dask_awkward.layers.layers import AwkwardTokenizable
 from dask_awkward.lib.core import Array, new_array_object
 from dask_awkward.utils import LazyInputsDict
 
@@ -22,6 +23,7 @@ from servicex_layer.errors import InvalidArgumentError
 from servicex_layer.forms import as_form
 from servicex_layer.mapped import ReadMapped
 from servicex_layer.model import FILE_LAYER
+from servicex_layer.report import record_meta
 from servicex_layer.tasks import AwaitFile, ReadFile
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ class SXFileLayer(Layer):
         The backend's name in ``servicex.yaml``; by default its default.
     on_failed : {"skip", "raise"}
         Whether failed files leave empty partitions at the end, or are an error.
+    max_failed : float
+        With ``"skip"``: the fraction (0 to 1) of the files beyond which they are an error as well.
 
     Raises
     ------
@@ -70,6 +74,7 @@ class SXFileLayer(Layer):
     npartitions: int
     backend: str | None
     on_failed: str
+    max_failed: float
     name: str
     await_file: AwaitFile
     # In order; of constant size where all are there, and quick to look up in any case.
@@ -82,17 +87,20 @@ class SXFileLayer(Layer):
         *,
         backend: str | None = None,
         on_failed: str = "skip",
+        max_failed: float = 1.0,
     ) -> None:
-        _check(request_id, npartitions, on_failed)
+        _check(request_id, npartitions, on_failed, max_failed)
         super().__init__()
         self.request_id = request_id
         self.npartitions = npartitions
         self.backend = backend
         self.on_failed = on_failed
-        token = dask.base.tokenize(request_id, npartitions, backend, on_failed)
+        self.max_failed = max_failed
+        token = dask.base.tokenize(request_id, npartitions, backend, on_failed, max_failed)
         self.name = f"{FILE_LAYER}-{token}"
         self._numbers = range(npartitions)
-        self.await_file = AwaitFile(self.name, request_id, backend, npartitions, on_failed)
+        most = max_failed if on_failed == "skip" else 0.0
+        self.await_file = AwaitFile(self.name, request_id, backend, npartitions, most)
 
     def __repr__(self) -> str:
         return f"SXFileLayer<{self.request_id} {len(self)} of {self.npartitions} files>"
@@ -171,6 +179,9 @@ class UprootLoadLayer(AwkwardInputLayer):
     fuse : bool
         Whether the tasks of this layer wait by themselves, so that the graph needs no `files`
         layer. Quicker where the request is over; where it is not, a wait keeps its thread.
+    report : bool
+        Whether the tasks give pairs: of the partition, and of a record of what happened to it
+        (`servicex_layer.report.record`).
 
     Raises
     ------
@@ -212,16 +223,21 @@ class UprootLoadLayer(AwkwardInputLayer):
         behavior: Mapping[Any, Any] | None = None,
         form_mapping: ImplementsFormMapping | None = None,
         fuse: bool = False,
+        report: bool = False,
     ) -> None:
         record = as_form(form)
         what = (files.request_id, files.backend, record, tree)
         await_file = files.await_file if fuse else None
         reader: ReadFile | ReadMapped
         if form_mapping is None:
-            reader = ReadFile(*what, behavior=behavior, await_file=await_file)
+            reader = ReadFile(*what, behavior=behavior, await_file=await_file, report=report)
         else:
-            reader = ReadMapped(*what, form_mapping, behavior=behavior, await_file=await_file)
-        token = dask.base.tokenize(files.name, record.to_json(), tree, behavior, form_mapping, fuse)
+            reader = ReadMapped(
+                *what, form_mapping, behavior=behavior, await_file=await_file, report=report
+            )
+        token = dask.base.tokenize(
+            files.name, record.to_json(), tree, behavior, form_mapping, fuse, report
+        )
         self._set_up(f"servicex-load-{token}", files, reader, fuse=fuse)
 
     def _set_up(
@@ -260,6 +276,25 @@ class UprootLoadLayer(AwkwardInputLayer):
         """The array without its data: what `new_array_object` wants to know."""
         return self.io_func.mock()
 
+    def mock(self) -> AwkwardInputLayer:
+        """Give a stand-in that reads nothing; see `AwkwardInputLayer.mock`."""
+        return self._standing_in(self.meta)
+
+    def prepare_for_projection(self) -> tuple[AwkwardInputLayer, Any, Any]:
+        """Give a stand-in that tells what is touched; see the method of `AwkwardInputLayer`."""
+        meta, report, state = self.io_func.prepare_for_projection()
+        return self._standing_in(meta), report, state
+
+    def _standing_in(self, meta: ak.Array) -> AwkwardInputLayer:
+        given = (meta, record_meta()) if self.io_func.report else meta
+        tokenizable: Any = AwkwardTokenizable
+        return AwkwardInputLayer(
+            name=self.name,
+            inputs=[None][: self.npartitions],
+            io_func=tokenizable(given, self.name),
+            label=self.label,
+        )
+
     def project(self, report: Any, state: Any) -> UprootLoadLayer:
         """Read only what a computation touches; see `AwkwardInputLayer.project`."""
         return self._reading(self.io_func.project(report=report, state=state))
@@ -286,7 +321,7 @@ def _compact(numbers: list[int]) -> range | dict[int, None]:
     return dict.fromkeys(numbers)
 
 
-def _check(request_id: object, npartitions: object, on_failed: object) -> None:
+def _check(request_id: object, npartitions: object, on_failed: object, max_failed: object) -> None:
     if not isinstance(request_id, str) or not request_id:
         raise InvalidArgumentError(
             f"request_id={request_id!r} is no request's id; ServiceX gives a text like "
@@ -298,6 +333,14 @@ def _check(request_id: object, npartitions: object, on_failed: object) -> None:
         )
     if on_failed not in ("skip", "raise"):
         raise InvalidArgumentError(f"on_failed={on_failed!r} is neither 'skip' nor 'raise'.")
+    if not isinstance(max_failed, int | float) or not 0 <= max_failed <= 1:
+        raise InvalidArgumentError(
+            f"max_failed={max_failed!r} is no fraction of the files; give a number from 0 to 1."
+        )
+    if on_failed == "raise" and max_failed != 1:
+        raise InvalidArgumentError(
+            f"max_failed={max_failed!r} goes with on_failed='skip'; 'raise' allows no failed file."
+        )
 
 
 def _array(

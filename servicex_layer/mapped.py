@@ -15,10 +15,10 @@ from awkward.forms import Form, RecordForm
 from awkward.typetracer import typetracer_from_form, typetracer_with_report
 from dask_awkward.lib.utils import buffer_keys_required_to_compute_shapes, trace_form_structure
 
+from servicex_layer.columns import datashape_of, placeholder, select
 from servicex_layer.errors import InvalidArgumentError, ResultError, SchemaMismatchError
-from servicex_layer.forms import datashape_of, placeholder, select
-from servicex_layer.model import ResultFile
-from servicex_layer.reading import Locate, open_result, open_table
+from servicex_layer.reading import open_result, open_table
+from servicex_layer.source import Source
 from servicex_layer.tasks import AwaitFile, ReadTask
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class ReadMapped(ReadTask):
 
     Parameters
     ----------
-    request_id, backend, form, tree, behavior, await_file
+    request_id, backend, form, tree, behavior, await_file, report
         Those of `ReadTask`; `behavior` adds to that of the mapping.
     form_mapping : uproot.ImplementsFormMapping
         What is called with the form.
@@ -54,6 +54,7 @@ class ReadMapped(ReadTask):
         *,
         behavior: Mapping[Any, Any] | None = None,
         await_file: AwaitFile | None = None,
+        report: bool = False,
     ) -> None:
         if not callable(form_mapping):
             raise InvalidArgumentError(
@@ -68,18 +69,19 @@ class ReadMapped(ReadTask):
             columns=frozenset(form.fields),
             behavior=_merged(self.info.behavior, behavior),
             await_file=await_file,
+            report=report,
         )
 
-    def read(self, file: ResultFile, locate: Locate, what: str) -> ak.contents.Content:
+    def read(self, source: Source) -> ak.contents.Content:
         """Have the mapping make the buffers of what is wanted of a file."""
-        check_mappable(file.format)
-        opened = open_result(file, locate, self.tree, what)
+        check_mappable(source.file.format)
+        opened = open_result(source, self.tree)
         if opened is None:
             return self.empty()
         with opened as table:
             root_tree: Any = table
-            self._check(root_tree, what)
-            buffers = self._buffers(root_tree, what)
+            self._check(root_tree, source.what)
+            buffers = self._buffers(root_tree, source.what)
             return ak.from_buffers(
                 self.expected_form,
                 table.entries,
@@ -188,13 +190,13 @@ def check_mappable(result_format: str) -> None:
         )
 
 
-def described_form_of(file: ResultFile, locate: Locate, tree: str | None, what: str) -> RecordForm:
+def described_form_of(source: Source, tree: str | None) -> RecordForm:
     """Tell the form of a result as mappings want it: with titles and C++ types.
 
     Parameters are those of `servicex_layer.reading.read`, as are the errors.
     """
-    check_mappable(file.format)
-    with open_table(file, locate, tree, what) as table:
+    check_mappable(source.file.format)
+    with open_table(source, tree) as table:
         root_tree: Any = table
         described: RecordForm = root_tree.described()
         return described

@@ -9,7 +9,16 @@ from typing import Any
 
 from servicex_layer.errors import ProtocolError
 
-__all__ = ["FILE_LAYER", "Backend", "Location", "ResultFile", "StoreAccess", "TransformStatus"]
+__all__ = [
+    "FILE_LAYER",
+    "Backend",
+    "Location",
+    "NoFile",
+    "ResultFile",
+    "Row",
+    "StoreAccess",
+    "TransformStatus",
+]
 
 # How the names of the layers begin whose tasks wait for files; the rest is a hash.
 FILE_LAYER = "servicex-file"
@@ -58,6 +67,10 @@ class ResultFile:
         Size of the result in bytes.
     format : str
         ``root-file``, ``root-rntuple`` or ``parquet``: that of the request.
+    number : int
+        Its place in the order of completion, from 0: the partition that it is.
+    waited : float
+        How many seconds a task waited for it.
     """
 
     id: int
@@ -67,11 +80,33 @@ class ResultFile:
     events: int | None
     size: int
     format: str = "root-file"
+    number: int = 0
+    waited: float = field(default=0.0, compare=False)
 
     @property
     def order(self) -> tuple[datetime, int, str]:
         """The place among files seen together: by time, ties by `id` and by name."""
         return self.created_at, self.id, self.name
+
+
+@dataclass(frozen=True, slots=True)
+class NoFile:
+    """What a partition has instead of a file where the transform ended with fewer.
+
+    Parameters
+    ----------
+    number : int
+        The partition.
+    failed : str or None
+        The input file that has no result: of the partitions without a file, each has another one;
+        ``None`` where the backend names none.
+    waited : float
+        How many seconds a task waited to know.
+    """
+
+    number: int
+    failed: str | None = None
+    waited: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

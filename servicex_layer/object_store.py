@@ -2,51 +2,31 @@
 
 from __future__ import annotations
 
-import atexit
-import functools
 import http.client
-import logging
-import os
 import re
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http import HTTPStatus
-from typing import Any
 
 import tenacity
 import urllib3
 
+from servicex_layer import pools
 from servicex_layer.config import seconds
 from servicex_layer.errors import CorruptResultError, MissingObjectError, ResultError
-from servicex_layer.http_calls import LONGEST_PAUSE, PASSING, http_timeout, retry_after, tls
-from servicex_layer.model import Location, ResultFile
+from servicex_layer.http_calls import PASSING, PassingError, policy, retry_after
+from servicex_layer.model import Location
 from servicex_layer.ranges import Piece, Range
+from servicex_layer.source import Source
 
-__all__ = ["StoredObject", "Transfer", "checked_size"]
+__all__ = ["StoredObject", "checked_size"]
 
-_POOL_SIZE = 64
+# Ranges of up to this many bytes, on average, take longer to ask for than to fetch.
+_SMALL = 1024 * 1024
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
-
-
-@dataclass(slots=True)
-class Transfer:
-    """What reading one result took.
-
-    Parameters
-    ----------
-    requests : int
-        Number of calls to the object store.
-    asked, received : int
-        Bytes that the reader asked for, and that came over the wire.
-    seconds : float
-        Time spent on transferring.
-    """
-
-    requests: int = 0
-    asked: int = 0
-    received: int = 0
-    seconds: float = 0.0
 
 
 class StoredObject:
@@ -56,38 +36,40 @@ class StoredObject:
 
     Parameters
     ----------
-    file : ResultFile
+    source : Source
         Which result.
     location : Location
         Where it is.
-    locate : callable
-        Gives another location, called with a URL that was refused.
-    what : str
-        Which result, for errors.
-    transfer : Transfer
-        Where calls and bytes are counted.
     """
 
     size: int
     """As the store says; before it was asked, as announced."""
 
-    def __init__(
-        self,
-        file: ResultFile,
-        location: Location,
-        locate: Callable[[str | None], Location],
-        what: str,
-        transfer: Transfer,
-    ) -> None:
-        self.size = file.size
-        self._file = file
-        self._what = what
-        self._transfer = transfer
-        self._locate = locate
+    def __init__(self, source: Source, location: Location) -> None:
+        self.size = source.file.size
+        self._source = source
+        self._transfer = source.transfer
         self._location = location
         self._renewed = False
         self._version: tuple[str | None, int] | None = None
         self._lock = threading.Lock()
+
+    def get_all(self, wanted: Sequence[Range]) -> list[Piece]:
+        """Get ranges of bytes at the same time; parameters and errors are those of `get`."""
+        started = time.perf_counter()
+        try:
+            if len(wanted) == 1:
+                return [self.get(wanted[0])]
+            small = sum(stop - start for start, stop in wanted) <= _SMALL * len(wanted)
+            pieces = self._get_many(wanted) if small else []
+            had = {start for start, _ in pieces}
+            missing = [one for one in wanted if one[0] not in had]
+            if not missing or self._is_whole(pieces):
+                return pieces
+            with ThreadPoolExecutor(min(len(missing), pools.CONNECTIONS)) as threads:
+                return [*pieces, *threads.map(self.get, missing)]
+        finally:
+            self._transfer.seconds += time.perf_counter() - started
 
     def get(self, wanted: Range) -> Piece:
         """Get a range of bytes, or what there is of it; more where the store serves no ranges.
@@ -101,16 +83,33 @@ class StoredObject:
         MissingObjectError
             Where the store does not have it, or cannot be reached.
         """
-        attempts = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(_PassingError),
-            wait=_pause,
-            stop=tenacity.stop_before_delay(seconds("retry-timeout") or 0.0),
-            reraise=True,
-        )
+        attempts = tenacity.Retrying(**policy(seconds("retry-timeout") or 0.0), reraise=True)
         try:
             return attempts(self._attempt, wanted)
-        except _PassingError as error:
-            raise error.kind(f"{self._what} could not be fetched: {error}.") from None
+        except _StoreError as error:
+            raise error.kind(f"{self._source.what} could not be fetched: {error}.") from None
+        finally:
+            with self._lock:
+                self._transfer.retries += attempts.statistics["attempt_number"] - 1
+
+    def _get_many(self, wanted: Sequence[Range]) -> list[Piece]:
+        """Get what comes at once and without fault; the rest is left to `get`."""
+        pieces: list[Piece] = []
+        location = self._location
+        try:
+            for one, answer in pools.get_each(location.url, _headers(location), wanted):
+                self._transfer.requests += 1
+                if answer is not None:
+                    with suppress(_StoreError):
+                        pieces.append(self._accepted(answer, location, one))
+                if self._is_whole(pieces) or self._location is not location:
+                    break
+        except urllib3.exceptions.LocationValueError:
+            raise self._no_url() from None
+        return pieces
+
+    def _is_whole(self, pieces: Sequence[Piece]) -> bool:
+        return bool(pieces) and pieces[-1][0] == 0 and len(pieces[-1][1]) == self.size
 
     def _attempt(self, wanted: Range) -> Piece:
         with self._lock:
@@ -118,52 +117,35 @@ class StoredObject:
             self._transfer.requests += 1
         response = self._request(location, wanted)
         with self._lock:
-            self._transfer.received += len(response.data)
-            self._check_status(response, location)
-            self._renewed = False
-            return self._checked(response, wanted)
+            return self._accepted(response, location, wanted)
 
     def _request(self, location: Location, wanted: Range) -> urllib3.BaseHTTPResponse:
-        if not location.url.startswith(("http://", "https://")):
-            raise self._no_url()
-        start, stop = wanted
-        headers = {"Accept-Encoding": "identity", **location.headers}
-        if wanted != (0, self._file.size):
-            headers["Range"] = f"bytes={start}-{stop - 1}"
-        timeout = http_timeout()
-        _calling.on = True
+        whole = wanted == (0, self._source.file.size)
         try:
-            return _pool().request(
-                "GET",
-                location.url,
-                headers=headers,
-                timeout=urllib3.Timeout(connect=timeout.connect, read=timeout.read),
-                retries=urllib3.Retry(
-                    total=None,
-                    connect=0,
-                    read=0,
-                    other=0,
-                    redirect=3,
-                    remove_headers_on_redirect=[*location.headers],
-                ),
-            )
+            return pools.get(location.url, _headers(location), None if whole else wanted)
         # Their own texts hold the URL, and the URL its signature.
         except urllib3.exceptions.LocationValueError:
             raise self._no_url() from None
         except urllib3.exceptions.HTTPError as error:
             cause = _cause(error)
             short = isinstance(cause, http.client.IncompleteRead)
-            raise _PassingError(
+            raise _StoreError(
                 f"the connection failed ({type(cause).__name__})",
                 CorruptResultError if short else MissingObjectError,
             ) from None
-        finally:
-            _calling.on = False
 
     def _no_url(self) -> MissingObjectError:
         return MissingObjectError(
-            f"{self._what} could not be fetched: what the backend gave for it is no URL."
+            f"{self._source.what} could not be fetched: what the backend gave for it is no URL."
         )
+
+    def _accepted(
+        self, response: urllib3.BaseHTTPResponse, location: Location, wanted: Range
+    ) -> Piece:
+        self._transfer.received += len(response.data)
+        self._check_status(response, location)
+        self._renewed = False
+        return self._checked(response, wanted)
 
     def _check_status(self, response: urllib3.BaseHTTPResponse, location: Location) -> None:
         status = response.status
@@ -172,23 +154,23 @@ class StoredObject:
             self._renew(location, said)
         if status == HTTPStatus.NOT_FOUND or status in PASSING:
             # Servers of 2024 report a result before they have uploaded it.
-            raise _PassingError(said, after=retry_after(response.headers))
+            raise _StoreError(said, retry_after=retry_after(response.headers))
         if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise CorruptResultError(
-                f"{self._what} has less than {self.size} bytes, which the backend reported."
+                f"{self._source.what} has less than {self.size} bytes, which the backend reported."
             )
         if status not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
-            raise MissingObjectError(f"{self._what} could not be fetched: {said}.")
+            raise MissingObjectError(f"{self._source.what} could not be fetched: {said}.")
 
     def _renew(self, refused: Location, said: str) -> None:
         """Take another URL for one that has expired; a fresh one that is refused never works."""
         if refused is self._location:
             if not self._renewed:
-                self._location = self._locate(refused.url)
+                self._location = self._source.locate(refused.url)
                 self._renewed = True
             if self._location.url == refused.url:
-                raise MissingObjectError(f"{self._what} could not be fetched: {said}.")
-        raise _PassingError(f"{said} to a URL that the backend gave", after=0.0)
+                raise MissingObjectError(f"{self._source.what} could not be fetched: {said}.")
+        raise _StoreError(f"{said} to a URL that the backend gave", retry_after=0.0)
 
     def _checked(self, response: urllib3.BaseHTTPResponse, wanted: Range) -> Piece:
         start, stop = wanted
@@ -203,19 +185,21 @@ class StoredObject:
             size = int(total) if total.isdecimal() else self.size
             stop = min(stop, size)
             if (first, last) != (str(start), str(stop - 1)) or len(response.data) != stop - start:
-                raise _PassingError(
+                raise _StoreError(
                     f"bytes {start}-{stop - 1} were asked for and {given!r} came",
                     CorruptResultError,
                 )
-        self.size = checked_size(size, self._file, self._what)
+        self.size = checked_size(size, self._source)
         version = response.headers.get("ETag"), size
         if self._version not in (None, version):
-            raise CorruptResultError(f"{self._what} changed in the object store as it was read.")
+            raise CorruptResultError(
+                f"{self._source.what} changed in the object store as it was read."
+            )
         self._version = version
         return start, response.data
 
 
-def checked_size(size: int, file: ResultFile, what: str) -> int:
+def checked_size(size: int, source: Source) -> int:
     """Give a size back that is not less than the announced one.
 
     Raises
@@ -223,59 +207,32 @@ def checked_size(size: int, file: ResultFile, what: str) -> int:
     CorruptResultError
         Where it is.
     """
-    if size < file.size:
-        raise CorruptResultError(f"{what} has {size} bytes, but the backend reported {file.size}.")
+    announced = source.file.size
+    if size < announced:
+        raise CorruptResultError(
+            f"{source.what} has {size} bytes, but the backend reported {announced}."
+        )
     return size
 
 
-class _PassingError(Exception):
-    """A failure after which the same call may succeed."""
+class _StoreError(PassingError):
+    """A failure after which the same call may succeed, and the error that it is if not."""
 
     def __init__(
         self,
         message: str,
         kind: type[ResultError] = MissingObjectError,
-        after: float | None = None,
+        retry_after: float | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, retry_after)
         self.kind = kind
-        self.after = after
+
+
+def _headers(location: Location) -> dict[str, str]:
+    return {"Accept-Encoding": "identity", **location.headers}
 
 
 def _cause(error: BaseException) -> BaseException:
     """Look for what lies below urllib3's errors: their `reason`, or the last of what they say."""
     below = getattr(error, "reason", None) or (error.args[-1] if error.args else None)
     return _cause(below) if isinstance(below, BaseException) else error
-
-
-_exponential = tenacity.wait_random_exponential(multiplier=0.1, max=LONGEST_PAUSE)
-
-
-def _pause(state: tenacity.RetryCallState) -> float:
-    failure = state.outcome.exception() if state.outcome is not None else None
-    if isinstance(failure, _PassingError) and failure.after is not None:
-        return max(0.0, failure.after)
-    return _exponential(state)
-
-
-@functools.cache
-def _pool() -> urllib3.PoolManager:
-    """Give the process's connections to object stores."""
-    pool = urllib3.PoolManager(maxsize=_POOL_SIZE, ssl_context=tls())
-    atexit.register(pool.clear)
-    return pool
-
-
-# Two processes on one connection would get each other's answers.
-os.register_at_fork(after_in_child=_pool.cache_clear)
-
-_calling: Any = threading.local()
-
-
-def _not_calling(_record: logging.LogRecord) -> bool:
-    return not getattr(_calling, "on", False)
-
-
-# What urllib3 logs of a call holds the URL, and the URL its signature.
-for _name in ("connectionpool", "poolmanager", "util.retry"):
-    logging.getLogger(f"urllib3.{_name}").addFilter(_not_calling)

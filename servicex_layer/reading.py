@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 import awkward as ak
 from awkward.forms import RecordForm
 
+from servicex_layer.columns import select
+from servicex_layer.conform import conform
+from servicex_layer.counters import count, split
 from servicex_layer.errors import TreeNotFoundError
-from servicex_layer.forms import conform, select
-from servicex_layer.model import Location, ResultFile
+from servicex_layer.source import Source
 from servicex_layer.transfer import Body, Local, Remote
 
-__all__ = ["Locate", "Table", "form_of", "open_result", "open_table", "read"]
-
-Locate = Callable[[str | None], Location]
+__all__ = ["Table", "form_of", "open_result", "open_table", "read"]
 
 
 class Table(Protocol):
@@ -36,29 +35,20 @@ class Table(Protocol):
 
 
 def read(
-    file: ResultFile,
-    locate: Locate,
-    form: RecordForm,
-    columns: frozenset[str] | None,
-    tree: str | None,
-    what: str,
+    source: Source, form: RecordForm, columns: frozenset[str] | None, tree: str | None
 ) -> ak.contents.RecordArray:
     """Read columns of a result.
 
     Parameters
     ----------
-    file : ResultFile
+    source : Source
         The result.
-    locate : callable
-        Gives its location; called with a URL where that was refused.
     form : awkward.forms.RecordForm
         What its columns are.
     columns : frozenset of str or None
         Which of them to read, fields of records with dots; ``None`` for all.
     tree : str or None
         The tree's name; ``None`` for the file's only one.
-    what : str
-        Which file, for errors.
 
     Returns
     -------
@@ -70,65 +60,65 @@ def read(
     ResultError
         Where it cannot be had, or is not what it should be.
     """
-    opened = open_result(file, locate, tree, what)
+    opened = open_result(source, tree)
     if opened is None:
         return select(form, columns).length_zero_array(highlevel=False)
     with opened as table:
         wanted = select(form, columns, nested=table.nested)
-        found = table.read(wanted)
+        there, counters = split(wanted, table.form)
+        found = table.read(there)
+        for name, counted in counters.items():
+            found[name] = count(wanted.content(name), table.read(counted), name, source.what)
         contents = [
-            conform(found[name], wanted.content(name), name, what) for name in wanted.fields
+            conform(found[name], wanted.content(name), name, source.what, form)
+            for name in wanted.fields
         ]
         return ak.contents.RecordArray(
             contents, wanted.fields, length=table.entries, parameters=wanted.parameters
         )
 
 
-def open_result(
-    file: ResultFile, locate: Locate, tree: str | None, what: str
-) -> AbstractContextManager[Table] | None:
+def open_result(source: Source, tree: str | None) -> AbstractContextManager[Table] | None:
     """Open a result; ``None`` where it has no events and no tree either.
 
     Parameters are those of `read`, as are the errors.
     """
     try:
-        return open_table(file, locate, tree, what)
+        return open_table(source, tree)
     except TreeNotFoundError:
         # A transformer that selects nothing in a file may write no tree.
-        if file.events != 0:
+        if source.file.events != 0:
             raise
         return None
 
 
-def form_of(file: ResultFile, locate: Locate, tree: str | None, what: str) -> RecordForm:
+def form_of(source: Source, tree: str | None) -> RecordForm:
     """Tell the form of a result, without reading an event.
 
     Parameters are those of `read`, as are the errors.
     """
-    with open_table(file, locate, tree, what) as table:
+    with open_table(source, tree) as table:
         return table.form()
 
 
-def open_table(
-    file: ResultFile, locate: Locate, tree: str | None, what: str
-) -> AbstractContextManager[Table]:
+def open_table(source: Source, tree: str | None) -> AbstractContextManager[Table]:
     """Open a result that has a tree.
 
     Parameters are those of `read`, as are the errors.
     """
-    body = _body(file, locate, what)
+    body = _body(source)
     # Uproot and pyarrow are not needed to make an array, and take their time to import.
-    if file.format == "parquet":
+    if source.file.format == "parquet":
         from servicex_layer.parquet_files import ParquetTable
 
-        return ParquetTable(body, what)
+        return ParquetTable(body, source.what)
     from servicex_layer.root_files import RootTree
 
-    return RootTree(body, tree, what)
+    return RootTree(body, tree, source.what)
 
 
-def _body(file: ResultFile, locate: Locate, what: str) -> Body:
-    location = locate(None)
+def _body(source: Source) -> Body:
+    location = source.locate(None)
     if location.path is not None:
-        return Local(file, location.path, what)
-    return Remote(file, location, locate, what)
+        return Local(source, location.path)
+    return Remote(source, location)

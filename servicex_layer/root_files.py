@@ -146,7 +146,18 @@ class RootTree:
         times = Counter(branch.name for _, branch in leaves)
         return {branch.name if times[branch.name] == 1 else path: branch for path, branch in leaves}
 
+    @cached_property
+    def _by_name(self) -> dict[str, list[Any]]:
+        """All branches: to ask what is in one takes its time, which those not read can save."""
+        by_name: dict[str, list[Any]] = {}
+        for branch in _all_branches(self._tree):
+            by_name.setdefault(branch.name, []).append(branch)
+        return by_name
+
     def _branch(self, name: str) -> Any:
+        same = self._by_name.get(name, [])
+        if len(same) == 1 and _is_leaf(same[0]):
+            return same[0]
         branches = self._branches
         return branches[name] if name in branches else self._missing(name, branches)
 
@@ -193,11 +204,21 @@ def _choose(directory: Any, tree: str | None, what: str) -> tuple[str, Any]:
     return trees[chosen], directory[chosen]
 
 
+def _all_branches(tree: Any) -> Iterator[Any]:
+    for branch in tree.branches:
+        yield branch
+        yield from _all_branches(branch)
+
+
+def _is_leaf(branch: Any) -> bool:
+    return not isinstance(branch.interpretation, (UnknownInterpretation, AsGrouped))
+
+
 def _leaf_branches(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Go through the branches that hold values, with their paths, in the file's order."""
     for branch in tree.branches:
         path = f"{prefix}{branch.name}"
-        if not isinstance(branch.interpretation, (UnknownInterpretation, AsGrouped)):
+        if _is_leaf(branch):
             yield path, branch
         else:
             yield from _leaf_branches(branch, f"{path}/")

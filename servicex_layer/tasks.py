@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Mapping
+import time
+from collections.abc import Coroutine, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, Self
 
@@ -14,12 +16,14 @@ from dask_awkward.lib.io.columnar import ColumnProjectionMixin
 from distributed import Worker
 
 from servicex_layer.blocking import wait
+from servicex_layer.columns import complete, select
 from servicex_layer.coordinator import this_worker
 from servicex_layer.feeds import feed
-from servicex_layer.forms import complete, select
-from servicex_layer.model import Location, ResultFile
+from servicex_layer.model import Location, NoFile, ResultFile
 from servicex_layer.parking import loop_of, park
-from servicex_layer.reading import Locate, read
+from servicex_layer.reading import read
+from servicex_layer.report import record
+from servicex_layer.source import Source, Transfer
 
 __all__ = ["AwaitFile", "ReadFile", "ReadTask"]
 
@@ -40,26 +44,27 @@ class AwaitFile:
         The backend's name in ``servicex.yaml``; ``None`` for the default.
     npartitions : int
         How many files are asked for in all.
-    on_failed : {"skip", "raise"}
-        What failed files of the request mean.
+    max_failed : float
+        The fraction of the request's files that may fail.
     """
 
     # distributed.utils.iscoroutinefunction: a worker then calls this in its event loop.
     __tornado_coroutine__ = True
 
     def __init__(
-        self, name: str, request_id: str, backend: str | None, npartitions: int, on_failed: str
+        self, name: str, request_id: str, backend: str | None, npartitions: int, max_failed: float
     ) -> None:
         self.name = name
         self.request_id = request_id
         self.backend = backend
         self.npartitions = npartitions
-        self.on_failed = on_failed
+        self.max_failed = max_failed
 
     def __call__(self, number: int) -> Any:
-        """Give the `ResultFile`, ``None`` where there are fewer files; or a coroutine of it."""
+        """Give the `ResultFile`, `NoFile` where there are fewer files; or a coroutine of it."""
         found = feed(self.request_id, self.backend)
-        waiting = found.submit(found.file(number, self.npartitions, self.on_failed))
+        coming = found.file(number, self.npartitions, self.max_failed)
+        waiting = found.submit(_timed(coming))
         key = (self.name, number)
         worker = this_worker()
         if worker is not None and _in_loop_of(worker):
@@ -90,6 +95,8 @@ class ReadTask:
         The array's behavior.
     await_file : AwaitFile, optional
         Called first, where what comes in is a number and not yet a file.
+    report : bool
+        Whether to give, with each partition, a record of what happened to it.
     """
 
     def __init__(
@@ -102,6 +109,7 @@ class ReadTask:
         columns: frozenset[str] | None = None,
         behavior: Mapping[Any, Any] | None = None,
         await_file: AwaitFile | None = None,
+        report: bool = False,
     ) -> None:
         self.request_id = request_id
         self.backend = backend
@@ -110,16 +118,23 @@ class ReadTask:
         self.columns = columns
         self.behavior = behavior
         self.await_file = await_file
+        self.report = report
 
-    def __call__(self, file: Any) -> ak.Array:
-        """Read the file; ``None`` gives a partition of no events."""
+    def __call__(self, file: Any) -> ak.Array | tuple[ak.Array, ak.Array]:
+        """Read the file; a `NoFile` gives a partition of no events."""
         if self.await_file is not None:
             file = self.await_file(file)
-        if file is None:
-            return ak.Array(self.empty(), behavior=self.behavior)
-        what = f"Result {file.name!r} of request {self.request_id}"
-        layout = self.read(file, partial(self._locate, file), what)
-        return ak.Array(layout, behavior=self.behavior)
+        transfer = Transfer()
+        started = time.perf_counter()
+        if isinstance(file, ResultFile):
+            what = f"Result {file.name!r} of request {self.request_id}"
+            layout = self.read(Source(file, partial(self._locate, file), what, transfer))
+        else:
+            layout = self.empty()
+        array = ak.Array(layout, behavior=self.behavior)
+        if not self.report:
+            return array
+        return array, record(file, transfer, time.perf_counter() - started)
 
     def project_columns(self, columns: frozenset[str]) -> Self:
         """Give the same, reading only these columns."""
@@ -127,8 +142,8 @@ class ReadTask:
         projected.columns = columns
         return projected
 
-    def read(self, file: ResultFile, locate: Locate, what: str) -> ak.contents.Content:
-        """Read the columns of a file; parameters are those of `servicex_layer.reading.read`."""
+    def read(self, source: Source) -> ak.contents.Content:
+        """Read the columns of a file; errors are those of `servicex_layer.reading.read`."""
         raise NotImplementedError
 
     def empty(self) -> ak.contents.Content:
@@ -149,15 +164,21 @@ class ReadFile(ReadTask, ColumnProjectionMixin):
     use_optimization = True
     attrs = None
 
-    def read(self, file: ResultFile, locate: Locate, what: str) -> ak.contents.Content:
+    def read(self, source: Source) -> ak.contents.Content:
         """Read the columns of a file, and no others."""
-        found = read(file, locate, self.form, self.columns, self.tree, what)
+        found = read(source, self.form, self.columns, self.tree)
         return complete(found, self.form)
 
     def empty(self) -> ak.contents.Content:
         """Give these columns of a file of no events."""
         found = select(self.form, self.columns).length_zero_array(highlevel=False)
         return complete(found, self.form)
+
+
+async def _timed(coming: Coroutine[Any, Any, ResultFile | NoFile]) -> ResultFile | NoFile:
+    started = time.monotonic()
+    file = await coming
+    return replace(file, waited=time.monotonic() - started)
 
 
 def _in_loop_of(worker: Worker) -> bool:

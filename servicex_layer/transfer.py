@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import mmap
 import os
-import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from typing import Protocol, cast
 
 import dask.config
 from dask.utils import parse_bytes
 
 from servicex_layer.errors import CorruptResultError, MissingObjectError
-from servicex_layer.model import Location, ResultFile
-from servicex_layer.object_store import StoredObject, Transfer, checked_size
+from servicex_layer.model import Location
+from servicex_layer.object_store import StoredObject, checked_size
 from servicex_layer.ranges import Piece, Range, cut, merge, tidy
+from servicex_layer.source import Source, Transfer
 
 __all__ = ["Body", "Local", "Remote"]
 
@@ -24,14 +23,12 @@ __all__ = ["Body", "Local", "Remote"]
 _HEAD = 128 * 1024
 _TAIL = 128 * 1024
 _AHEAD = 32 * 1024
-_CONNECTIONS = 16
 
 
 class Body(Protocol):
     """The bytes of one result, wherever they are."""
 
     size: int
-    transfer: Transfer
 
     def fetch(self, ranges: Iterable[Range]) -> None:
         """Have ranges at hand that will be read, all at once."""
@@ -49,14 +46,10 @@ class Remote:
 
     Parameters
     ----------
-    file : ResultFile
+    source : Source
         Which result; its size decides how it is read.
     location : Location
         Where it is.
-    locate : callable
-        Gives another location, called with a URL that was refused.
-    what : str
-        Which result, for errors.
 
     Raises
     ------
@@ -66,21 +59,15 @@ class Remote:
         Where the store does not have it, or cannot be reached.
     """
 
-    transfer: Transfer
     size: int
+    transfer: Transfer
 
-    def __init__(
-        self,
-        file: ResultFile,
-        location: Location,
-        locate: Callable[[str | None], Location],
-        what: str,
-    ) -> None:
-        self.transfer = Transfer()
-        self._what = what
-        self._object = StoredObject(file, location, locate, what, self.transfer)
+    def __init__(self, source: Source, location: Location) -> None:
+        self.transfer = source.transfer
+        self._what = source.what
+        self._object = StoredObject(source, location)
         self._kept: list[Piece] = []
-        self._open(file.size)
+        self._open(source.file.size)
         self.size = self._object.size
 
     def fetch(self, ranges: Iterable[Range]) -> None:
@@ -114,14 +101,7 @@ class Remote:
         missing = merge(one for one in ranges if cut(self._kept, one) is None)
         if not missing:
             return
-        start = time.perf_counter()
-        if len(missing) == 1:
-            pieces = [self._object.get(missing[0])]
-        else:
-            with ThreadPoolExecutor(min(len(missing), _CONNECTIONS)) as pool:
-                pieces = list(pool.map(self._object.get, missing))
-        self._kept = tidy([*self._kept, *pieces])
-        self.transfer.seconds += time.perf_counter() - start
+        self._kept = tidy([*self._kept, *self._object.get_all(missing)])
 
 
 class Local:
@@ -129,12 +109,10 @@ class Local:
 
     Parameters
     ----------
-    file : ResultFile
+    source : Source
         Which result.
     path : str
         Where it is.
-    what : str
-        Which result, for errors.
 
     Raises
     ------
@@ -144,12 +122,12 @@ class Local:
         Where there is no such file.
     """
 
-    transfer: Transfer
     size: int
+    transfer: Transfer
 
-    def __init__(self, file: ResultFile, path: str, what: str) -> None:
-        self.transfer = Transfer()
-        self._what = what
+    def __init__(self, source: Source, path: str) -> None:
+        self.transfer = source.transfer
+        self._what = source.what
         try:
             with open(path, "rb") as opened:  # noqa: PTH123  (a name may hold anything)
                 self.size = os.fstat(opened.fileno()).st_size
@@ -157,9 +135,9 @@ class Local:
                 mapped = self.size and mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
         except OSError as error:
             raise MissingObjectError(
-                f"{what} cannot be read from {path}: {error.strerror}."
+                f"{source.what} cannot be read from {path}: {error.strerror}."
             ) from error
-        checked_size(self.size, file, what)
+        checked_size(self.size, source)
         self._body = memoryview(mapped or b"")
 
     def fetch(self, ranges: Iterable[Range]) -> None:
@@ -169,6 +147,7 @@ class Local:
         """Read from the first byte of a range to before its last."""
         _check_range(start, stop, self.size, self._what)
         self.transfer.asked += stop - start
+        self.transfer.received += stop - start
         return self._body[start:stop]
 
 

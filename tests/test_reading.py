@@ -20,7 +20,8 @@ from servicex_layer.errors import (
 )
 from servicex_layer.forms import as_form, datashape_of
 from servicex_layer.model import Location, ResultFile
-from servicex_layer.reading import Locate, form_of, read
+from servicex_layer.reading import form_of, read
+from servicex_layer.source import Source
 
 WHAT = "Result 'a.root' of request R"
 COLUMNS = {
@@ -41,11 +42,11 @@ def two(tmp_path: Path, write_file: Callable[..., Path]) -> Path:
     return write_file(tmp_path / "two.root", events=COLUMNS, other={"y": np.arange(2.0)})
 
 
-def result(path: Path, events: int = 1, kind: str = "root-file") -> tuple[ResultFile, Locate]:
+def result(path: Path, events: int = 1, kind: str = "root-file") -> Source:
     """Take a file for a result on a volume."""
     now = datetime.now(UTC)
     file = ResultFile(1, now, "a.root", "a", events, path.stat().st_size, kind)
-    return file, lambda _: Location("", path=str(path))
+    return Source(file, lambda _: Location("", path=str(path)), WHAT)
 
 
 def read_array(
@@ -56,11 +57,11 @@ def read_array(
     events: int = 1,
     kind: str = "root-file",
 ) -> ak.Array:
-    return ak.Array(read(*result(path, events, kind), form, columns, tree, WHAT))
+    return ak.Array(read(result(path, events, kind), form, columns, tree))
 
 
 def form_in(path: Path, tree: str | None = None) -> RecordForm:
-    return form_of(*result(path), tree, WHAT)
+    return form_of(result(path), tree)
 
 
 def test_reads_all_or_some_columns_in_the_order_of_the_form(one: Path):
@@ -156,7 +157,7 @@ def test_bytes_of_no_result(tmp_path: Path, body: bytes, kind: str):
     path.write_bytes(body)
     calls = [
         lambda: read_array(path, FORM, kind=kind),
-        lambda: form_of(*result(path, kind=kind), None, WHAT),
+        lambda: form_of(result(path, kind=kind), None),
     ]
     for call in calls:
         with pytest.raises(CorruptResultError) as caught:
@@ -191,7 +192,7 @@ def test_corrupt_branch_is_met_only_by_who_reads_it(large: Path, spoil: Callable
 
 
 def test_file_that_is_not_there(one: Path):
-    file, locate = result(one)
+    source = result(one)
     one.unlink()
     with pytest.raises(MissingObjectError, match=WHAT):
-        read(file, locate, FORM, None, None, WHAT)
+        read(source, FORM, None, None)

@@ -22,6 +22,7 @@ from servicex_layer.forms import as_form
 from servicex_layer.local import LocalServiceX
 from servicex_layer.model import Location, ResultFile
 from servicex_layer.reading import read
+from servicex_layer.source import Source
 from servicex_layer.transfer import Local, Remote
 
 WHAT = "Result 'a.root' of request R"
@@ -131,11 +132,16 @@ def impatient() -> Iterator[None]:
 FILE = ResultFile(1, datetime.now(UTC), "a.root", "a", 1, len(BODY))
 
 
+def local(file: ResultFile, path: Path) -> Local:
+    return Local(Source(file, lambda _: Location("", path=str(path)), WHAT), str(path))
+
+
 def open_remote(
     store: Store, size: int = len(BODY), locate: Callable[[str | None], Location] | None = None
 ) -> Remote:
     location = Location(store.url, {"x-key": SECRET})
-    return Remote(replace(FILE, size=size), location, locate or (lambda _: location), WHAT)
+    source = Source(replace(FILE, size=size), locate or (lambda _: location), WHAT)
+    return Remote(source, location)
 
 
 def check_all(body: Remote | Local, expected: bytes = BODY) -> None:
@@ -198,7 +204,7 @@ def test_small_reads_one_after_the_other_are_few_calls(store: Store):
 def test_reading_behind_the_end_is_an_error(store: Store, tmp_path: Path):
     path = tmp_path / "a.root"
     path.write_bytes(BODY)
-    for body in (open_remote(store), Local(FILE, str(path), WHAT)):
+    for body in (open_remote(store), local(FILE, path)):
         for start, stop in [(0, len(BODY) + 1), (-1, 2), (3, 2)]:
             with pytest.raises(CorruptResultError, match=WHAT):
                 body.read(start, stop)
@@ -207,11 +213,12 @@ def test_reading_behind_the_end_is_an_error(store: Store, tmp_path: Path):
 def test_local_result(tmp_path: Path):
     path = tmp_path / "a:b c%2F.root"
     path.write_bytes(BODY)
-    body = Local(FILE, str(path), WHAT)
+    body = local(FILE, path)
     check_all(body)
-    assert (body.transfer.requests, body.transfer.received) == (0, 0)
+    assert body.transfer.requests == 0
+    assert body.transfer.received == body.transfer.asked > 0
     with pytest.raises(CorruptResultError, match=f"{WHAT} has {len(BODY)} bytes"):
-        Local(replace(FILE, size=len(BODY) + 1), str(path), WHAT)
+        local(replace(FILE, size=len(BODY) + 1), path)
 
 
 @pytest.mark.parametrize("length", [1, 1000, HEAD, 50_000, 100_001, len(BODY)])
@@ -435,7 +442,7 @@ def test_location_that_is_no_url(store: Store, url: str):
 
 def test_redirect(store: Store):
     target = store.url
-    store.script = [(307, b"", {"Location": target + "&there"})] * 2
+    store.script = [(307, b"", {"Location": target + "&there"})] * 4
     check_all(open_remote(store))
 
 
@@ -509,13 +516,14 @@ FORKING = """
 import os, sys
 from datetime import UTC, datetime
 from servicex_layer.model import Location, ResultFile
+from servicex_layer.source import Source
 from servicex_layer.transfer import Remote
 
 url, size = sys.argv[1], int(sys.argv[2])
 file = ResultFile(1, datetime.now(UTC), "a.root", "in.root", 1, size)
 
 def read():
-    body = Remote(file, Location(url), lambda _: Location(url), "a result")
+    body = Remote(Source(file, lambda _: Location(url), "a result"), Location(url))
     return bytes(body.read(0, size))
 
 first = read()
@@ -578,4 +586,4 @@ def test_file_whose_bytes_are_of_another_size(store: Store):
     """A row that says too little of an object that is no ROOT file: still the object's name."""
     file = replace(FILE, size=10)
     with pytest.raises(CorruptResultError, match=WHAT):
-        read(file, lambda _: Location(store.url), as_form("{x: float64}"), None, None, WHAT)
+        read(Source(file, lambda _: Location(store.url), WHAT), as_form("{x: float64}"), None, None)

@@ -1,0 +1,158 @@
+"""What happened to each partition, as data."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import awkward as ak
+import numpy as np
+from awkward.contents import Content, IndexedOptionArray, NumpyArray, RecordArray
+from awkward.index import Index64
+
+from servicex_layer.config import Polling, find_backend
+from servicex_layer.coordinator import this_worker
+from servicex_layer.errors import BackendError
+from servicex_layer.feeds import background
+from servicex_layer.model import Backend, NoFile, ResultFile
+from servicex_layer.rest import RestClient
+from servicex_layer.source import Transfer
+
+__all__ = ["failures", "record", "record_meta"]
+
+
+def record(file: ResultFile | NoFile, transfer: Transfer, seconds: float) -> ak.Array:
+    """Record what happened to a partition.
+
+    Parameters
+    ----------
+    file : ResultFile or NoFile
+        Its file.
+    transfer : Transfer
+        What getting the bytes took.
+    seconds : float
+        How long it took to read it, waiting for the file apart.
+
+    Returns
+    -------
+    awkward.Array
+        One record, with these fields:
+
+        ``partition``
+            Its number.
+        ``input``, ``name``
+            Path of the input file, and the result's name in the object store; ``None`` where
+            there is no file.
+        ``failed``
+            Of an empty partition the input file that failed; ``None`` for all others.
+        ``finished_at``
+            When the file was finished (UTC, microseconds, by the server's clock); ``NaT`` where
+            there is no file.
+        ``events``, ``size``
+            Number of events that the transformer counted, -1 where it does not tell, and the
+            size of the result in bytes.
+        ``read``, ``requests``
+            Number of bytes that were transferred, and of calls to the object store for them.
+        ``tries``
+            1, and 1 more for each of these calls that had to be made again.
+        ``waited``, ``transferred``, ``interpreted``
+            Seconds spent on waiting for the file to be finished, on getting the bytes, and on
+            making an array of them.
+        ``worker``
+            Address of the Dask worker; without one the name of the thread.
+    """
+    known: dict[str, Any] = {"partition": file.number}
+    if isinstance(file, ResultFile):
+        known |= {
+            "input": file.input,
+            "name": file.name,
+            "failed": None,
+            "finished_at": np.datetime64(file.created_at.replace(tzinfo=None), "us"),
+            "events": -1 if file.events is None else file.events,
+            "size": file.size,
+        }
+    else:
+        known |= {
+            "input": None,
+            "name": None,
+            "failed": file.failed,
+            "finished_at": np.datetime64("NaT", "us"),
+            "events": 0,
+            "size": 0,
+        }
+    known |= {
+        "read": transfer.received,
+        "requests": transfer.requests,
+        "tries": 1 + transfer.retries,
+        "waited": file.waited,
+        "transferred": transfer.seconds,
+        "interpreted": max(seconds - transfer.seconds, 0.0),
+        "worker": _where(),
+    }
+    optional = ("input", "name", "failed")
+    contents = [_text(value) if name in optional else _one(value) for name, value in known.items()]
+    return ak.Array(RecordArray(contents, list(known)))
+
+
+def record_meta() -> ak.Array:
+    """Give a record without its data."""
+    return ak.to_backend(record(NoFile(0), Transfer(), 0.0), "typetracer")
+
+
+def failures(request_id: str, backend: str | None = None) -> list[str]:
+    """List the input files of a request that failed, as its backend names them.
+
+    Parameters
+    ----------
+    request_id : str
+        The request.
+    backend : str, optional
+        The backend's name in ``servicex.yaml``; by default its default.
+
+    Returns
+    -------
+    list of str
+        Paths or URLs, in no particular order; of a request that is running, those so far.
+
+    Raises
+    ------
+    UnknownRequestError
+        Where the backend does not know the request.
+    BackendError
+        Where the backend does not say which files failed, or cannot be asked.
+
+    Examples
+    --------
+    >>> failures("b5901cca-9858-42e7-a093-0929cf391f0e")  # doctest: +SKIP
+    ['root://eospublic.cern.ch//eos/opendata/atlas/17.root']
+    """
+    return background().run(_failures(find_backend(backend), request_id))
+
+
+async def _failures(backend: Backend, request_id: str) -> list[str]:
+    rest = RestClient(backend, Polling.configured().retry_timeout)
+    async with rest.connected():
+        # Of a request that it does not know, a backend lists no results.
+        await rest.status(request_id)
+        if "poll_local_transformation_results" not in await rest.capabilities():
+            raise BackendError(
+                f"The ServiceX backend {backend.name} does not tell which files of request "
+                f"{request_id} failed (it has no capability poll_local_transformation_results)."
+            )
+        rows = await rest.results(request_id)
+    return [row.file.input for row in rows if not row.success]
+
+
+def _where() -> str:
+    worker = this_worker()
+    return threading.current_thread().name if worker is None else worker.address
+
+
+def _one(value: Any) -> Content:
+    if isinstance(value, str):
+        return ak.from_iter([value], highlevel=False)
+    return NumpyArray(np.array([value]))
+
+
+def _text(value: str | None) -> Content:
+    return IndexedOptionArray(Index64([-1 if value is None else 0]), _one(value or ""))
