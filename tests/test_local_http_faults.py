@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import uproot
 
-from servicex_layer.errors import InvalidArgumentError, ProtocolError
+from servicex_layer.errors import BackendUnreachableError, InvalidArgumentError, ProtocolError
 from servicex_layer.local import Faults, FileCall, HttpFault, LocalServiceX
 from servicex_layer.local.traffic import ROUTES
 
@@ -196,6 +196,75 @@ def test_submit_says_what_befell_it(start):
         time.sleep(0.01)
 
 
+def test_the_connection_is_dropped(start):
+    service, client = start(HttpFault(route="info", hang_up=True, first=2))
+    for _ in range(2):
+        with pytest.raises(httpx.RemoteProtocolError, match="disconnected"):
+            client.get("/servicex")
+    assert call_all(client, 1) == [200]
+    assert service.traffic.calls == {"info": 3}
+
+
+def test_all_but_the_first_calls(start):
+    _, client = start(
+        HttpFault(route="info", status=503, skip=2),
+        HttpFault(route="list", status=503, skip=1, first=2),
+    )
+    assert call_all(client, 4) == [200, 200, 503, 503]
+    assert call_all(client, 5, ONE) == [200, 503, 503, 200, 200]
+
+
+def test_a_rate_limit(start):
+    _, client = start(HttpFault(route="info", status=429, retry_after=1, above=5))
+    statuses = call_all(client, 12)
+    assert statuses[:5] == [200] * 5
+    assert 429 in statuses
+    limited = client.get("/servicex")
+    while limited.status_code == 429:
+        assert limited.headers["retry-after"] == "1"
+        time.sleep(0.05)
+        limited = client.get("/servicex")
+    assert limited.status_code == 200
+
+
+@pytest.mark.parametrize("status", [None, 302])
+def test_redirects(start, status):
+    _, client = start(HttpFault(route="info", redirect="http://nowhere.example/a", status=status))
+    answer = client.get("/servicex")
+    assert answer.status_code == (status or 307)
+    assert answer.headers["location"] == "http://nowhere.example/a"
+
+
+def test_a_key_that_is_missing(start):
+    _, client = start(HttpFault(route="status", without="files"))
+    body = {"selection": '[{"treename": "t"}]', "codegen": "uproot-raw", "file-list": []}
+    request_id = client.post(ONE, json=body).json()["request_id"]
+    status = client.get(f"{ONE}/{request_id}").json()
+    assert "files" not in status
+    assert status["files-failed"] == 0
+
+
+def test_going_away_and_coming_back(start):
+    service, client = start()
+    assert call_all(client, 1) == [200]
+    for _ in range(2):
+        with service.away():
+            with pytest.raises(httpx.TransportError):
+                client.get("/servicex")
+            with pytest.raises(httpx.ConnectError):
+                httpx.get(f"{service.url}/servicex", trust_env=False)
+        assert call_all(client, 1) == [200]
+    assert service.traffic.calls == {"info": 3}
+
+
+def test_the_end_while_away(start):
+    service, _ = start()
+    with service.away():
+        service.stop()
+    with pytest.raises(BackendUnreachableError), service.away():
+        pass
+
+
 # Result files
 
 
@@ -249,6 +318,16 @@ def test_what_befalls_result_files(stored):
         FileCall("GET", name, None),
         FileCall("GET", name, "bytes=0-99"),
     ]
+
+
+def test_one_result_of_several(stored):
+    _, client, url, content = stored(
+        HttpFault(route="file", status=503, ending="other.root"),
+        HttpFault(route="file", status=502, ending="a.root", skip=1, first=1),
+    )
+    answers = [client.get(url) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 502, 200]
+    assert answers[2].content == content
 
 
 def test_ranges_that_are_not_the_ones_asked_for(stored):
@@ -312,6 +391,15 @@ def test_the_routes_are_those_of_the_server(start):
         ({}, "nothing goes wrong"),
         ({"first": 3}, "nothing goes wrong"),
         ({"status": 503, "first": 1, "every": 2}, "only one"),
+        ({"status": 503, "first": 1, "above": 2}, "only one"),
+        ({"status": 503, "above": 0}, "above"),
+        ({"status": 503, "skip": -1}, "skip"),
+        ({"skip": 1}, "nothing goes wrong"),
+        ({"route": "info", "status": 503, "ending": "a"}, "ending"),
+        ({"redirect": "http://a.example", "status": 503}, "redirect"),
+        ({"hang_up": True, "status": 503}, "hang_up"),
+        ({"without": "files"}, "without"),
+        ({"route": "info", "without": "files", "status": 503}, "without"),
         ({"status": 503, "first": -1}, "first"),
         ({"status": 503, "every": 0}, "every"),
         ({"status": 503, "fraction": 1.5}, "fraction"),

@@ -7,7 +7,11 @@ import contextlib
 import itertools
 import json
 import re
+import time
+from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
 
 from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
@@ -33,15 +37,15 @@ class Disturbed:
     ) -> None:
         self._app = app
         self._hang_up = hang_up
-        self._faults = [
-            (fault, f"{seed}:{fault.route}:{place}", itertools.count(1))
-            for place, fault in enumerate(faults)
+        self._counted = [
+            _Counted(fault, f"{seed}:{fault.route}:{place}") for place, fault in enumerate(faults)
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a call on, for better or worse."""
-        for fault, seed, numbers in self._faults:
-            if not fault.befalls(seed=seed, number=next(numbers)):
+        for counted in self._counted:
+            fault = counted.fault
+            if not counted.befalls(scope):
                 continue
             if fault.delay:
                 receive = await _wait(fault.delay, receive)
@@ -53,7 +57,12 @@ class Disturbed:
     async def _let_happen(
         self, fault: HttpFault, scope: Scope, receive: Receive, send: Send
     ) -> None:
+        if fault.hang_up:
+            await self._hang_up_on(scope, receive)
+            return
         app = _answer(fault) if fault.replaces_answer else self._app
+        if fault.without is not None:
+            app = _Without(app, fault.without)
         if fault.ranges:
             scope = _with_other_range(scope, fault)
         if fault.disturbs_body:
@@ -85,12 +94,68 @@ class Disturbed:
             if more:
                 return
             if short:
-                self._hang_up(scope["client"])
-                while (await receive())["type"] != "http.disconnect":
-                    pass
+                await self._hang_up_on(scope, receive)
             raise _EnoughError
 
         return send_disturbed
+
+    async def _hang_up_on(self, scope: Scope, receive: Receive) -> None:
+        self._hang_up(scope["client"])
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+
+@dataclass
+class _Counted:
+    """A fault, and the calls that it could have befallen."""
+
+    fault: HttpFault
+    seed: str
+    numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    times: deque[float] = field(default_factory=deque)
+    """When the calls of the last second were let through."""
+
+    def befalls(self, scope: Scope) -> bool:
+        if not scope["path"].endswith(self.fault.ending):
+            return False
+        now = time.monotonic()
+        while self.times and self.times[0] <= now - 1:
+            self.times.popleft()
+        rate = len(self.times) + 1
+        befalls = self.fault.befalls(seed=self.seed, number=next(self.numbers), rate=rate)
+        if not befalls:
+            self.times.append(now)
+        return befalls
+
+
+@dataclass(frozen=True)
+class _Without:
+    """Leaves a key out of JSON, wherever it is."""
+
+    app: ASGIApp
+    key: str
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        start: Message = {}
+        body = b""
+
+        async def collect(message: Message) -> None:
+            nonlocal start, body
+            if message["type"] == "http.response.start":
+                start = message
+            else:
+                body += message["body"]
+
+        await self.app(scope, receive, collect)
+        changed = json.dumps(self._left(json.loads(body))).encode()
+        MutableHeaders(scope=start)["content-length"] = str(len(changed))
+        await send(start)
+        await send({"type": "http.response.body", "body": changed})
+
+    def _left(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: self._left(one) for key, one in value.items() if key != self.key}
+        return [self._left(one) for one in value] if isinstance(value, list) else value
 
 
 class _EnoughError(Exception):
@@ -101,9 +166,13 @@ def _answer(fault: HttpFault) -> Response:
     body = json.dumps({"message": "made to fail"}) if fault.body is None else fault.body
     # the class would add a charset to texts
     headers = {"Content-Type": fault.content_type}
+    status = fault.status or 200
+    if fault.redirect is not None:
+        headers["Location"] = fault.redirect
+        status = fault.status or 307
     if fault.retry_after is not None:
         headers["Retry-After"] = str(fault.retry_after)
-    return Response(body, fault.status or 200, headers)
+    return Response(body, status, headers)
 
 
 async def _wait(seconds: float, receive: Receive) -> Receive:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -11,7 +12,7 @@ import shutil
 import socket
 import tempfile
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -329,6 +330,27 @@ class LocalServiceX:
         running = self._get_running()
         running.book.count(running.get_manual(request_id))
 
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """Be away for as long as the context lasts: connections are cut, and nobody listens.
+
+        What was submitted goes on meanwhile.
+
+        Raises
+        ------
+        BackendUnreachableError
+            The server does not run.
+        InvalidArgumentError
+            Another program has taken the port meanwhile.
+        """
+        running = self._get_running()
+        running.wait_for(running.server.go_away())
+        try:
+            yield
+        finally:
+            if running is self._running:
+                running.wait_for(running.server.come_back())
+
     def _get_running(self) -> _Running:
         if self._running is None:
             raise BackendUnreachableError(
@@ -468,7 +490,7 @@ class _Running:
     home: _Home
     book: Book
     tokens: Tokens
-    server: uvicorn.Server
+    server: _Server
     thread: threading.Thread
     store: S3 | None
     s3_server: S3Server | None
@@ -495,6 +517,11 @@ class _Running:
             if path is not None and self.store is not None:
                 self.store.put(request.id, name, path)
 
+    def wait_for(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have something done in the server's thread."""
+        loop = self.server.loop.result(timeout=60)
+        asyncio.run_coroutine_threadsafe(work, loop).result()
+
     def stop(self) -> None:
         self.book.close()
         self.server.should_exit = True
@@ -508,6 +535,36 @@ class _Running:
 
 
 class _Server(uvicorn.Server):
+    loop: concurrent.futures.Future[asyncio.AbstractEventLoop]
+    """Where it runs, once it does."""
+    _port: int
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.loop = concurrent.futures.Future()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen."""
+        await super().startup(sockets)
+        if not self.loop.done():
+            self.loop.set_result(asyncio.get_running_loop())
+
+    async def go_away(self) -> None:
+        """Listen no more, and cut all connections."""
+        self._port = self.servers[0].sockets[0].getsockname()[1]
+        for server in self.servers:
+            server.close()
+        await self._cut()
+
+    async def come_back(self) -> None:
+        """Listen again, at the same port."""
+        await self.startup(sockets=[_listen(self._port)])
+
+    async def _cut(self) -> None:
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)
+
     def hang_up(self, client: tuple[str, int]) -> None:
         """Close the connection of a client once all is sent that was written."""
         for connection in self.server_state.connections:
@@ -516,9 +573,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Hang up at once: a client that does not read its file would hold up the end."""
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
-        await asyncio.sleep(0)
+        await self._cut()
         await super().shutdown(sockets)
 
 
