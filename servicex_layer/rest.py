@@ -66,6 +66,7 @@ class RestClient:
     backend: Backend
     patience: float
     endurance: float | None
+    given: str | None
     _authorization: Authorization
     _http: httpx.AsyncClient | None
     _users: int
@@ -80,10 +81,9 @@ class RestClient:
         endurance: float | None = 0.0,
         given: str | None = None,
     ) -> None:
-        self.backend = backend
         self.patience = patience
         self.endurance = endurance
-        self._authorization = Authorization(backend, given)
+        self.authorize(backend, given)
         self._http = None
         self._users = 0
         self._clock_lead = timedelta(0)
@@ -95,6 +95,7 @@ class RestClient:
     def authorize(self, backend: Backend, given: str | None) -> None:
         """Go on with other tokens for the same backend."""
         self.backend = backend
+        self.given = given
         self._authorization = Authorization(backend, given)
 
     @asynccontextmanager

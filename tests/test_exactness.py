@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 from dask.base import compute
 
 import servicex_layer as sxl
+from servicex_layer.errors import FailedFilesWarning
 from servicex_layer.local import Faults, LocalServiceX
 
 COUNT = 30
@@ -38,6 +41,13 @@ def unruly_service():
         yield it
 
 
+def warned(scheduler, request_id):
+    """Expect to be told of the failed files; what other processes say is theirs."""
+    if scheduler == "processes":
+        return contextlib.nullcontext()
+    return pytest.warns(FailedFilesWarning, match=f"{request_id}: 2 of {COUNT} files failed")
+
+
 @pytest.mark.every_scheduler
 def test_every_successful_file_is_read_once(
     scheduler, unruly_service, use_service, numbered, monkeypatch
@@ -46,7 +56,8 @@ def test_every_successful_file_is_read_once(
     monkeypatch.setenv("DASK_SERVICEX_LAYER__SETTLE", "2.5s")
     request_id = unruly_service.submit(numbered, tree="events")
     events = sxl.from_servicex(request_id, form="{event: int64}")
-    partitions = compute(*events.event.to_delayed())
+    with warned(scheduler, request_id):
+        partitions = compute(*events.event.to_delayed())
     found = [partition.tolist() for partition in partitions]
     whole = [[10 * index + i for i in range(3)] for index in range(COUNT) if index not in FAILING]
     assert sorted(found[: len(whole)]) == whole
