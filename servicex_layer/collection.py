@@ -142,9 +142,8 @@ def from_servicex(
     client = active_client()
     if client is not None and not client.asynchronous:
         register(client, chosen.name)
-    status = background().run(
-        counted(RestClient(chosen, seconds("connect-timeout") or 0.0), request_id)
-    )
+    rest = RestClient(chosen, seconds("connect-timeout") or 0.0, seconds("timeout"))
+    status = background().run(counted(rest, request_id))
     if status.over and status.status != "Complete" and not status.completed:
         raise ended_badly(status)
     if form_mapping is not None:

@@ -199,10 +199,9 @@ class FeedsPlugin(SchedulerPlugin):
             self._rests[alias] = RestClient(backend, 0.0, given=given)
             # What was followed elsewhere is another request.
             self._feeds = {key: feed for key, feed in self._feeds.items() if key[0] != alias}
-        elif (known.backend, known.given) != (backend, given):
-            known.authorize(backend, given)
+        self._rests[alias].authorize(backend, given)
         for rest in self._rests.values():
-            rest.patience, rest.endurance = self._polling.retry_timeout, self._polling.timeout
+            rest.configure(self._polling.retry_timeout, self._polling.timeout)
         for feed in self._feeds.values():
             feed.polling = self._polling
 
@@ -262,7 +261,6 @@ class FeedsPlugin(SchedulerPlugin):
         made = CompletionFeed(rest, request_id, self._polling, warn=self._warn)
         self._feeds[backend, request_id] = made
         return made
-
 
     def _warn(self, text: str) -> None:
         # As distributed.warn does on a worker: clients make it a warning of their own.

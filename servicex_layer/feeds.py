@@ -65,6 +65,12 @@ def feed(request_id: str, backend: str | None) -> Feed:
 class _ProcessFeed(CompletionFeed):
     """The feed of a process that shares none with others."""
 
+    def configure(self, polling: Polling, backend: Backend) -> None:
+        """Go on with other settings, and with another token."""
+        self.polling = polling
+        self._rest.configure(polling.retry_timeout, polling.timeout)
+        self._rest.authorize(backend, None)
+
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """See `Feed.submit`."""
         return background().submit(coroutine)
@@ -78,17 +84,21 @@ def background() -> Background:
     return made
 
 
-_process_feeds: dict[tuple[str, Backend, bool], _ProcessFeed] = {}
+_process_feeds: dict[tuple[str, str, bool], _ProcessFeed] = {}
 _process_feeds_lock = threading.Lock()
 
 
 def process_feed(request_id: str, backend: Backend, *, settled: bool = False) -> _ProcessFeed:
     """Give the one feed that this process has for a request."""
-    which = request_id, backend, settled
+    which = request_id, backend.url, settled
     with _process_feeds_lock:
         polling = Polling.configured()
-        if which not in _process_feeds:
+        found = _process_feeds.get(which)
+        if found is None:
             rest = RestClient(backend, polling.retry_timeout, polling.timeout)
-            _process_feeds[which] = _ProcessFeed(rest, request_id, polling, settled=settled)
-        _process_feeds[which].polling = polling
-        return _process_feeds[which]
+            found = _ProcessFeed(rest, request_id, polling, settled=settled)
+            _process_feeds[which] = found
+        else:
+            # With another token too it is the same list, with the same numbers.
+            found.configure(polling, backend)
+        return found

@@ -64,9 +64,9 @@ class RestClient:
     """
 
     backend: Backend
-    patience: float
-    endurance: float | None
-    given: str | None
+    _patience: float
+    _endurance: float | None
+    _given: str | None
     _authorization: Authorization
     _http: httpx.AsyncClient | None
     _users: int
@@ -81,9 +81,11 @@ class RestClient:
         endurance: float | None = 0.0,
         given: str | None = None,
     ) -> None:
-        self.patience = patience
-        self.endurance = endurance
-        self.authorize(backend, given)
+        self.backend = backend
+        self._patience = patience
+        self._endurance = endurance
+        self._given = given
+        self._authorization = Authorization(backend, given)
         self._http = None
         self._users = 0
         self._clock_lead = timedelta(0)
@@ -92,11 +94,17 @@ class RestClient:
     def __repr__(self) -> str:
         return f"RestClient<{self.backend.name} {self.backend.url}>"
 
+    def configure(self, patience: float, endurance: float | None) -> None:
+        """Go on with other bounds."""
+        self._patience = patience
+        self._endurance = endurance
+
     def authorize(self, backend: Backend, given: str | None) -> None:
-        """Go on with other tokens for the same backend."""
-        self.backend = backend
-        self.given = given
-        self._authorization = Authorization(backend, given)
+        """Go on with other tokens for the same backend; with the same ones nothing changes."""
+        if (backend, given) != (self.backend, self._given):
+            self.backend = backend
+            self._given = given
+            self._authorization = Authorization(backend, given)
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[RestClient]:
@@ -283,18 +291,18 @@ class RestClient:
 
     def _budget(self, now: float) -> float:
         """Tell how long a call may be tried again: longer where the backend was there just now."""
-        if now < self._given_up + self.patience:
+        if now < self._given_up + self._patience:
             # The others that waited for what failed just now need not wait as long again.
             return 0.0
-        if self.endurance is None and self._answered > -math.inf:
+        if self._endurance is None and self._answered > -math.inf:
             return math.inf
-        return max(self.patience, self._answered + (self.endurance or 0.0) - now)
+        return max(self._patience, self._answered + (self._endurance or 0.0) - now)
 
     def _warn(self, state: tenacity.RetryCallState) -> None:
         """Say once for each call that it takes long."""
         waited = state.seconds_since_start or 0.0
         pause = state.upcoming_sleep
-        if waited <= self.patience < waited + pause and state.outcome is not None:
+        if waited <= self._patience < waited + pause and state.outcome is not None:
             logger.warning(
                 "%s does not answer: %s. Tried %d times in %.0f s; going on.",
                 self._who,
