@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -95,13 +96,13 @@ def deliver(
     ... )
     >>> samples["ttbar"].JetPt.compute()  # doctest: +SKIP
     """
-    official = _official(config_path, servicex_name)
     parsed = parse_spec(spec)
+    with closing(_official(config_path, servicex_name)) as official:
+        outcomes = background().run(
+            _submit_all(official, parsed, ignore_local_cache, fail_if_incomplete)
+        )
     if config_path is not None:
         dask.config.set({"servicex-layer.config-path": str(official.config_path)})
-    outcomes = background().run(
-        _submit_all(official, parsed, ignore_local_cache, fail_if_incomplete)
-    )
     make: Any = from_servicex  # its type depends on the value of `report`
     samples: dict[str, Any] = {}
     for sample, outcome in zip(parsed.Sample, outcomes, strict=True):
@@ -168,16 +169,16 @@ def submit(
     BackendError
         Where the backend cannot be reached, rejects the token or does not take the request.
     """
-    official = _official(config_path, servicex_name)
     parsed = parse_spec(
         {
             "General": {"OutputFormat": output_format},
             "Sample": [{"Name": title, "Dataset": dataset, "Query": query, "Codegen": codegen}],
         }
     )
-    (outcome,) = background().run(
-        _submit_all(official, parsed, ignore_local_cache, fail_if_incomplete=False, wait=False)
-    )
+    with closing(_official(config_path, servicex_name)) as official:
+        (outcome,) = background().run(
+            _submit_all(official, parsed, ignore_local_cache, fail_if_incomplete=False, wait=False)
+        )
     if isinstance(outcome, ServiceXLayerError):
         raise outcome
     return outcome.request_id

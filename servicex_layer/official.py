@@ -70,7 +70,7 @@ def _read(path: Path) -> Any:
 
 
 class Official:
-    """The official client for one backend.
+    """The official client for one backend; to be closed.
 
     Parameters
     ----------
@@ -95,6 +95,10 @@ class Official:
         self.backend = backend
         with self._explained():
             self._client = ServiceXClient(backend=backend.name, config_path=str(config_path))
+
+    def close(self) -> None:
+        """Close the file of the local cache."""
+        self._client.query_cache.close()
 
     async def check_titles(self, spec: ServiceXSpec) -> None:
         """Shorten names that are too long for a title, or refuse them: as the backend wants it."""
