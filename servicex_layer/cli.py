@@ -125,3 +125,20 @@ def demo(
             run_on_files(output, files, tree, column)
     except ServiceXLayerError as error:
         raise click.ClickException(str(error)) from error
+
+
+@main.command()
+@click.argument("file")
+@click.option("--tree", metavar="NAME", help="The tree in it.", show_default="its only one")
+def form(*, file: str, tree: str | None) -> None:
+    """Print the form of a ROOT or Parquet FILE, a path or a URL.
+
+    It is a text for the argument `form` of from_servicex, where results look like this file.
+    """
+    try:
+        # awkward takes its time to import, which the other commands need not wait for
+        from servicex_layer.forms import datashape
+
+        click.echo(datashape(file, tree))
+    except ServiceXLayerError as error:
+        raise click.ClickException(str(error)) from error

@@ -1,202 +1,187 @@
+"""Whatever tells the form: what is computed is of the type that was told before."""
+
 from __future__ import annotations
 
+import glob
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import awkward as ak
-import numpy as np
+import hypothesis.strategies as st
+import pyarrow.parquet as pq
 import pytest
-from awkward.forms import ListOffsetForm, NumpyForm, RecordForm
-from hypothesis import given, settings
-from hypothesis import strategies as st
+import uproot
+from awkward.forms import RecordForm
+from hypothesis import Phase, given, settings
+from strategies import BRANCH_NAMES, anything, in_ttree  # type: ignore[import-not-found]
 
-from servicex_layer.errors import FormError, SchemaMismatchError
-from servicex_layer.forms import as_form, conform, datashape_of, select
+from servicex_layer import from_servicex
+from servicex_layer.errors import SchemaMismatchError
+from servicex_layer.forms import as_form, datashape, from_sample, given_form
+from servicex_layer.local.transform import run_query
+from servicex_layer.model import Location, ResultFile
+from servicex_layer.reading import read
+from servicex_layer.source import Source
 
-INTEGERS = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
-PRIMITIVES = ["bool", *INTEGERS, "float32", "float64"]
-NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True)
-
-
-def records(types: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    fields = st.dictionaries(NAMES, types, min_size=1, max_size=4)
-    return fields.map(
-        lambda given: "{" + ", ".join(f'"{name}": {kind}' for name, kind in given.items()) + "}"
-    )
-
-
-DATASHAPES = records(
-    st.recursive(
-        st.sampled_from([*PRIMITIVES, "string"]),
-        lambda types: types.map("var * {}".format) | types.map("3 * {}".format) | records(types),
-        max_leaves=4,
-    )
-)
+# To explain a failure, Hypothesis traces all of Uproot and Awkward: that takes minutes.
+often = settings(max_examples=25, deadline=None, phases=set(Phase) - {Phase.explain})
+FORMATS = ["root-file", "root-rntuple", "parquet"]
 
 
-@settings(max_examples=50, deadline=None)
-@given(DATASHAPES)
-def test_datashape_and_form_are_the_same(datashape: str):
-    form = as_form(datashape)
-    assert as_form(datashape_of(form)) == form
-    assert as_form(form) is form
-    assert form.type == ak.types.from_datashape(datashape, highlevel=False)
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("forms")
 
 
-def test_datashape_may_have_a_length():
-    plain = as_form("{x: var * float64}")
-    for length in ("50000", "var"):
-        assert as_form(f"{length} * {{x: var * float64}}") == plain
+def computed(path: Path, kind: str, form: RecordForm) -> ak.Array:
+    file = ResultFile(1, datetime.now(UTC), "a", "a", 1, path.stat().st_size, kind)
+    source = Source(file, lambda _: Location("", path=str(path)), "Result 'a' of request R")
+    return ak.Array(read(source, form, None, None))
 
 
-def test_datashape_drops_what_is_for_people():
-    list_of = ListOffsetForm("i64", NumpyForm("float32", parameters={"__doc__": "pT in GeV"}))
-    assert datashape_of(RecordForm([list_of], ["pt"])) == "{pt: var * float32}"
+def ways(result: Path) -> Iterator[Any]:
+    """Give all that tells the form of a file that is like the results."""
+    form = from_sample(result)
+    yield form
+    yield datashape(result)
+    yield str(result)
+    yield result
+    yield {name: form.content(name) for name in form.fields}
+    yield {name: form.content(name).type for name in form.fields}
 
 
-@pytest.mark.parametrize(
-    ("form", "words"),
-    [
-        ("{x: float", "no datashape"),
-        ("{x: quux}", "no datashape"),
-        ("", "no datashape"),
-        ("var * float64", "not one of records"),
-        ("(int64, float64)", "not one of records"),
-        ("float32", "not one of records"),
-        (5, "neither an awkward form nor a datashape, but a int"),
-        ({"x": "float64"}, "neither an awkward form nor a datashape, but a dict"),
-        (NumpyForm("float64"), "not one of records"),
-        (RecordForm([NumpyForm("float64")], None), "not one of records"),
-    ],
-)
-def test_no_form(form: Any, words: str):
-    with pytest.raises(FormError, match=words):
-        as_form(form)
+def assert_true(form: Any, result: Path, kind: str) -> None:
+    told = given_form(form)(kind)
+    found = computed(result, kind, told)
+    assert str(found.type) == f"{len(found)} * {told.type}"
+    assert ak.array_equal(found, computed(result, kind, from_sample(result)), equal_nan=True)
 
 
-def column(datashape: str) -> ak.forms.Form:
-    return as_form(f"{{c: {datashape}}}").content("c")
+# Generated files
 
 
-def conformed(array: ak.Array, datashape: str) -> ak.Array:
-    return ak.Array(conform(array.layout, column(datashape), "c", "a.root"))
-
-
-WIDENINGS = [
-    (narrow, wide)
-    for narrow in PRIMITIVES
-    for wide in PRIMITIVES
-    if np.can_cast(narrow, wide, "safe")
-]
-
-
-def numbers(primitive: str, most: int = 2**64) -> st.SearchStrategy[Any]:
-    kind = np.dtype(primitive)
-    if kind.kind == "b":
-        return st.booleans()
-    if kind.kind == "f":
-        return st.floats(width=32 if kind.itemsize == 4 else 64, allow_nan=False)
-    limits = np.iinfo(kind)
-    return st.integers(max(int(limits.min), -most), min(int(limits.max), most))
-
-
-@settings(max_examples=50, deadline=None)
+@often
 @given(st.data())
-def test_lossless_casts_keep_every_value(data: st.DataObject):
-    narrow, wide = data.draw(st.sampled_from(WIDENINGS))
-    optional = data.draw(st.booleans())
-    jagged = data.draw(st.booleans())
-    # float64 holds each integer up to 2**53.
-    most = 2**64 if np.dtype(wide).kind in "iub" else 2**53
-    values = data.draw(st.lists(st.lists(numbers(narrow, most), max_size=3), max_size=4))
-    array = ak.Array(
-        ak.contents.ListOffsetArray(
-            ak.index.Index64(np.cumsum([0, *map(len, values)])),
-            ak.contents.NumpyArray(np.array([v for row in values for v in row], dtype=narrow)),
-        )
-    )
-    wanted = f"?{wide}" if optional else wide
-    if jagged:
-        wanted, expected = f"var * {wanted}", array
-    else:
-        expected = ak.flatten(array)
-    cast = conformed(expected, wanted)
-    assert cast.layout.form.type == column(wanted).type
-    assert cast.to_list() == expected.to_list()
+@pytest.mark.parametrize("kind", FORMATS)
+def test_results_of_queries(directory: Path, kind: str, data: st.DataObject):
+    length = data.draw(st.integers(0, 20))
+    names = data.draw(st.lists(st.sampled_from(BRANCH_NAMES), min_size=1, max_size=5, unique=True))
+    source, result = directory / "source.root", directory / "result"
+    with uproot.recreate(source) as file:
+        file.mktree("events", {name: data.draw(in_ttree(length)) for name in names})
+    query: list[dict[str, Any]] = [{"treename": {"events": "selected"}}]
+    if data.draw(st.booleans()):
+        query[0]["filter_name"] = glob.escape(names[0])
+    run_query(str(source), json.dumps(query), result, kind)
+    for form in (*ways(result), (query, source)):
+        assert_true(form, result, kind)
 
 
+@often
+@given(st.data())
+def test_rntuples_of_any_type(directory: Path, data: st.DataObject):
+    result = directory / "rntuple"
+    length = data.draw(st.integers(1, 20))
+    names = data.draw(st.lists(st.sampled_from(["x", "Jet", "n"]), min_size=1, unique=True))
+    with uproot.recreate(result) as file:
+        file.mkrntuple("events", ak.Array({name: data.draw(anything(length)) for name in names}))
+    for form in ways(result):
+        assert_true(form, result, "root-rntuple")
+
+
+@often
+@given(st.data())
+def test_parquet_of_any_type(directory: Path, data: st.DataObject):
+    result = directory / "parquet"
+    length = data.draw(st.integers(1, 20))
+    names = data.draw(st.lists(st.sampled_from(["x", "Jet", "a b"]), min_size=1, unique=True))
+    columns = {name: data.draw(anything(length, null=True)) for name in names}
+    if data.draw(st.booleans()):
+        words = st.lists(st.sampled_from(["a", "b", None]), min_size=length, max_size=length)
+        columns["word"] = ak.str.to_categorical(ak.Array([*data.draw(words), "c"]))[:-1]
+    pq.write_table(ak.to_arrow_table(ak.Array(columns)), result)
+    for form in ways(result):
+        assert_true(form, result, "parquet")
+
+
+# Real files, all the way
+
+
+@pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize(
-    ("array", "wanted"),
+    ("name", "tree", "query"),
     [
-        (ak.Array(["one", "", "three"]), "?string"),
-        (ak.Array([["a"], [], ["b", "c"]]), "var * string"),
-        (ak.Array([{"a": 1, "b": [1.5]}]), "{a: float64, b: var * ?float64}"),
-        (ak.Array([1, None, 3]), "?float64"),
-        (ak.to_regular(ak.Array([[1, 2], [3, 4]])), "var * int64"),
-        (ak.to_regular(ak.Array([[1, 2], [3, 4]])), "2 * int64"),
+        ("uproot-HZZ.root", "events", {"filter_name": ["MET*", "NJet", "Jet_P*"], "cut": "NJet>2"}),
+        ("uproot-HZZ.root", "events", {"filter_typename": "*bool*"}),
+        ("uproot-Zmumu.root", "events", {}),
+        (
+            "uproot-Zmumu.root",
+            "events",
+            {"aliases": {"pt2": "px1**2 + py1**2"}, "expressions": ["sqrt(pt2)", "Type", "Q1"]},
+        ),
+        (
+            "0fc6e51a5ea6dea107c195591d20a1b2-15.26710677._000019.pool.root.1",
+            "treeme",
+            {"expressions": ["JetPt > 100", "JetPt"]},
+        ),
     ],
 )
-def test_other_lossless_casts(array: ak.Array, wanted: str):
-    cast = conformed(array, wanted)
-    assert cast.to_list() == array.to_list()
-    assert cast.layout.form.type == column(wanted).type
+def test_real_files(
+    data: Path,
+    finished: Callable[..., str],
+    stored: Callable[..., Path],
+    name: str,
+    tree: str,
+    query: dict[str, Any],
+    kind: str,
+):
+    whole = [{"treename": tree, **query}]
+    request_id = finished([data / name], query=whole, result_format=kind)
+    result = stored(request_id, 0)
+    events = from_servicex(request_id).compute()
+    for form in (*ways(result), (whole, data / name), (json.dumps(whole), str(data / name))):
+        lazy = from_servicex(request_id, form=form)
+        assert str(lazy._meta.type) == f"## * {events.type.content}"
+        found = lazy.compute()
+        assert found.type == events.type
+        assert ak.array_equal(found, events)
 
 
-@pytest.mark.parametrize("dtype", ["int64", "uint64"])
-def test_integer_that_float64_does_not_hold(dtype: str):
-    array = ak.unflatten(np.array([2**53], dtype=dtype), [1, 0])
-    assert conformed(array, "var * float64").to_list() == [[2**53], []]
-    for beyond in (2**53 + 1, 2**63 - 1):
-        array = ak.unflatten(np.array([1, beyond], dtype=dtype), [1, 1])
-        with pytest.raises(SchemaMismatchError, match=f"'c'.*{dtype}.*integers beyond.*float64"):
-            conformed(array, "var * float64")
+def test_real_rntuple(data: Path, finished: Callable[..., str]):
+    path = data / "Run2012BC_DoubleMuParked_Muons_1000evts_rntuple_v1-0-0-0.root"
+    assert_true(path, path, "root-rntuple")
+    assert_true(datashape(path), path, "root-rntuple")
 
 
-@pytest.mark.parametrize(
-    ("array", "wanted"),
-    [
-        (ak.Array(np.array([1], dtype=np.int64)), "int32"),
-        (ak.Array(np.array([1], dtype=np.int64)), "float32"),
-        (ak.Array(np.array([1], dtype=np.int32)), "uint64"),
-        (ak.Array(np.array([1], dtype=np.uint64)), "int64"),
-        (ak.Array([1.0]), "int64"),
-        (ak.Array([1.0]), "float32"),
-        (ak.Array([1.0]), "bool"),
-        (ak.Array([[1.0]]), "float64"),
-        (ak.Array([1.0]), "var * float64"),
-        (ak.Array([[1.0]]), "var * float32"),
-        (ak.Array([[1.0]]), "1 * float64"),
-        (ak.Array(["one"]), "var * uint8"),
-        (ak.Array([[1, 2]]), "string"),
-        (ak.Array([1, None]), "int64"),
-        (ak.Array([{"a": 1}]), "{b: int64}"),
-        (ak.Array([{"a": 1, "b": 2}]), "{a: int64}"),
-    ],
-)
-def test_lossy_casts_are_errors_that_name_file_column_and_both_types(array: ak.Array, wanted: str):
+# Checked, not trusted
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_column_in_no_file_is_an_error_where_it_is_needed(
+    finished: Callable[..., str], inputs: list[Path], kind: str
+):
+    events = from_servicex(finished(inputs, result_format=kind), form="{x: float64, w: int32}")
+    assert len(events.x.compute()) == 40
+    with pytest.raises(SchemaMismatchError, match=r"'w' is in the form but not in .* of request"):
+        events.w.partitions[0].compute()
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_mismatch_says_what_to_write(
+    finished: Callable[..., str], inputs: list[Path], kind: str, stored: Callable[..., Path]
+):
+    request_id = finished(inputs[:1], result_format=kind)
+    events = from_servicex(request_id, form="{x: float64, n: int64, v: var * float32}")
+    assert str(events[["x", "n"]].compute().type) == "10 * {x: float64, n: int64}"
     with pytest.raises(SchemaMismatchError) as caught:
-        conformed(array, wanted)
+        events.v.compute()
     message = str(caught.value)
-    assert all(word in message for word in ("a.root", "'c'", str(column(wanted).type)))
-    assert str(array.layout.form.type) in message
-
-
-DOTTED = '{a: float64, "a.b": int32, c: var * {pt: float32, eta: ?{x: int8, y: int8}}, "c.d": bool}'
-
-
-@pytest.mark.parametrize(
-    ("columns", "chosen"),
-    [
-        ({"a"}, "{a: float64}"),
-        ({"a.b"}, '{"a.b": int32}'),
-        ({"c.d"}, '{"c.d": bool}'),
-        ({"c.eta.y", "a"}, "{a: float64, c: var * {eta: ?{y: int8}}}"),
-        ({"c.eta", "c.pt"}, "{c: var * {pt: float32, eta: ?{x: int8, y: int8}}}"),
-        (set(), "{}"),
-        ({"nope", "a.nope", "c.nope"}, "{}"),
-    ],
-)
-def test_select(columns: set[str], chosen: str):
-    form = as_form(DOTTED)
-    assert select(form, frozenset(columns)).type == as_form(chosen).type
-    whole = select(form, frozenset(columns), nested=False)
-    assert all(whole.content(name) == form.content(name) for name in whole.fields)
+    for word in (request_id, "input-0", "'v'", "var * float64, but", "says var * float32"):
+        assert word in message
+    line = message.rpartition("Say form=")[2].rstrip(".")
+    assert line == "'{x: float64, n: int64, v: var * float64}'"
+    found = from_servicex(request_id, form=line.strip("'")).compute()
+    assert str(found.type) == f"10 * {as_form(line.strip(chr(39))).type}"

@@ -21,7 +21,12 @@ class Transformed(NamedTuple):
 
 
 def run_query(
-    input_path: str, selection: str, output_path: str | Path, result_format: str = "root-file"
+    input_path: str,
+    selection: str,
+    output_path: str | Path,
+    result_format: str = "root-file",
+    *,
+    entry_stop: int | None = None,
 ) -> Transformed:
     """Run an ``uproot-raw`` query on one file and write the result to another.
 
@@ -35,6 +40,8 @@ def run_query(
         Where to write; a file that is there is overwritten.
     result_format
         One of `~servicex_layer.local.selection.RESULT_FORMATS`.
+    entry_stop
+        How many entries of each tree to read; all by default.
 
     Raises
     ------
@@ -52,7 +59,9 @@ def run_query(
     # a string would be split at its last colon
     with uproot.open({input_path: None}) as source:
         tables = {
-            name: table for query in queries for name, table in _read_tables(source, query).items()
+            name: table
+            for query in queries
+            for name, table in _read_tables(source, query, entry_stop).items()
         }
     path = Path(output_path)
     match result_format:
@@ -67,13 +76,15 @@ def run_query(
     return Transformed(events, path.stat().st_size)
 
 
-def _read_tables(source: uproot.ReadOnlyDirectory, query: TreeQuery) -> dict[str, ak.Array]:
+def _read_tables(
+    source: uproot.ReadOnlyDirectory, query: TreeQuery, entry_stop: int | None
+) -> dict[str, ak.Array]:
     tables = {}
     for tree, output in query.trees.items():
         if query.may_miss and tree not in source:
             continue
         # a cut leaves indices, which not every format can be written from
-        table = ak.to_packed(source[tree].arrays(**query.arguments))
+        table = ak.to_packed(source[tree].arrays(**query.arguments, entry_stop=entry_stop))
         if not table.fields:
             raise InvalidArgumentError(f"the query selects no branch of the tree {tree!r}")
         tables[output] = table
