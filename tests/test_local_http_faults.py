@@ -244,6 +244,14 @@ def test_a_key_that_is_missing(start):
     assert status["files-failed"] == 0
 
 
+def test_other_faults_for_a_while(start):
+    service, client = start(HttpFault(route="info", status=503, first=1))
+    assert call_all(client, 2) == [503, 200]
+    with service.disturbed(HttpFault(route="info", status=502, first=1)):
+        assert call_all(client, 2) == [502, 200]
+    assert call_all(client, 2) == [503, 200], "counted anew"
+
+
 def test_going_away_and_coming_back(start):
     service, client = start()
     assert call_all(client, 1) == [200]

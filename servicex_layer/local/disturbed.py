@@ -8,8 +8,8 @@ import itertools
 import json
 import re
 import time
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,8 +23,8 @@ HangUp = Callable[[tuple[str, int]], None]
 """Closes the connection of a client, given its address, once all is sent that was written."""
 
 
-class Disturbed:
-    """Lets faults befall the calls of a route.
+class Disturbances:
+    """The faults that befall calls at present.
 
     Parameters
     ----------
@@ -32,21 +32,43 @@ class Disturbed:
         Decides which calls, where it is left to chance.
     """
 
+    faults: tuple[HttpFault, ...]
+    _counted: dict[str, list[_Counted]]
+
+    def __init__(self, faults: Iterable[HttpFault], seed: int) -> None:
+        self._seed = seed
+        self.replace(faults)
+
+    def replace(self, faults: Iterable[HttpFault]) -> None:
+        """Have other faults from now on; their calls are counted from now on."""
+        self.faults = tuple(faults)
+        counted: dict[str, list[_Counted]] = defaultdict(list)
+        for fault in self.faults:
+            place = len(counted[fault.route])
+            counted[fault.route].append(_Counted(fault, f"{self._seed}:{fault.route}:{place}"))
+        self._counted = counted
+
+    def befalling(self, route: str, scope: Scope) -> Iterator[HttpFault]:
+        """Give, in order, the faults that befall a call of a route."""
+        for counted in self._counted.get(route, ()):
+            if counted.befalls(scope):
+                yield counted.fault
+
+
+class Disturbed:
+    """Lets faults befall the calls of a route."""
+
     def __init__(
-        self, app: ASGIApp, faults: Iterable[HttpFault], seed: int, hang_up: HangUp
+        self, app: ASGIApp, route: str, disturbances: Disturbances, hang_up: HangUp
     ) -> None:
         self._app = app
+        self._route = route
+        self._disturbances = disturbances
         self._hang_up = hang_up
-        self._counted = [
-            _Counted(fault, f"{seed}:{fault.route}:{place}") for place, fault in enumerate(faults)
-        ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a call on, for better or worse."""
-        for counted in self._counted:
-            fault = counted.fault
-            if not counted.befalls(scope):
-                continue
+        for fault in self._disturbances.befalling(self._route, scope):
             if fault.delay:
                 receive = await _wait(fault.delay, receive)
             if not fault.only_delays:

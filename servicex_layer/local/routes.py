@@ -23,8 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from servicex_layer.errors import InvalidArgumentError
 from servicex_layer.local.book import APP_VERSION, IMAGE, Book, Request, Submission
 from servicex_layer.local.clock import Clock
-from servicex_layer.local.disturbed import Disturbed, HangUp
-from servicex_layer.local.http_faults import HttpFault
+from servicex_layer.local.disturbed import Disturbances, Disturbed, HangUp
 from servicex_layer.local.s3 import S3
 from servicex_layer.local.selection import CODEGEN, RESULT_FORMATS, parse_selection
 from servicex_layer.local.tokens import Signer, Tokens
@@ -248,8 +247,7 @@ def build_app(
     api: Api,
     *,
     authentication: bool,
-    faults: Sequence[HttpFault],
-    seed: int,
+    disturbances: Disturbances,
     hang_up: HangUp,
 ) -> Starlette:
     """Build the application; with ``authentication``, most calls need an access token."""
@@ -261,10 +259,10 @@ def build_app(
         *methods: str,
         public: bool = False,
     ) -> Route:
-        gates = [Middleware(Gate, route=name, traffic=api.traffic)]
-        befalling = [fault for fault in faults if fault.route == name]
-        if befalling:
-            gates.append(Middleware(Disturbed, faults=befalling, seed=seed, hang_up=hang_up))
+        gates = [
+            Middleware(Gate, route=name, traffic=api.traffic),
+            Middleware(Disturbed, route=name, disturbances=disturbances, hang_up=hang_up),
+        ]
         if authentication and not public:
             gates.append(Middleware(Authorization, tokens=api.tokens))
         return Route(path, handler, methods=methods, name=name, middleware=gates)

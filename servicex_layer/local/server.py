@@ -26,7 +26,9 @@ import yaml
 from servicex_layer.errors import BackendUnreachableError, InvalidArgumentError, ProtocolError
 from servicex_layer.local.book import Book, Request
 from servicex_layer.local.clock import Clock
+from servicex_layer.local.disturbed import Disturbances
 from servicex_layer.local.faults import Faults
+from servicex_layer.local.http_faults import HttpFault
 from servicex_layer.local.routes import CAPABILITIES, SIGNS, Api, build_app
 from servicex_layer.local.s3 import S3
 from servicex_layer.local.s3_server import S3Server
@@ -330,6 +332,46 @@ class LocalServiceX:
         running = self._get_running()
         running.book.count(running.get_manual(request_id))
 
+    def fail(self, request_id: str, reason: str) -> None:
+        """End a request as ``Fatal``; without effect where it is over.
+
+        Parameters
+        ----------
+        request_id
+            What `submit` returned.
+        reason
+            Its ``failure-info``.
+
+        Raises
+        ------
+        InvalidArgumentError
+            The request is unknown.
+        BackendUnreachableError
+            The server does not run.
+        """
+        running = self._get_running()
+        request = running.book.get(request_id)
+        if request is None:
+            raise InvalidArgumentError(f"there is no request {request_id!r}")
+        running.book.fail(request, "Fatal", reason)
+
+    @contextlib.contextmanager
+    def disturbed(self, *faults: HttpFault) -> Iterator[None]:
+        """Have other faults than those of ``Faults.http`` for as long as the context lasts.
+
+        Raises
+        ------
+        BackendUnreachableError
+            The server does not run.
+        """
+        disturbances = self._get_running().disturbances
+        before = disturbances.faults
+        disturbances.replace(faults)
+        try:
+            yield
+        finally:
+            disturbances.replace(before)
+
     @contextlib.contextmanager
     def away(self) -> Iterator[None]:
         """Be away for as long as the context lasts: connections are cut, and nobody listens.
@@ -413,6 +455,8 @@ class LocalServiceX:
             drop=transformer.drop,
         )
 
+        disturbances = Disturbances(self._faults.http, self._seed)
+
         def hang_up(client: tuple[str, int]) -> None:
             server.hang_up(client)
 
@@ -420,8 +464,7 @@ class LocalServiceX:
             build_app(
                 api,
                 authentication=self._authentication,
-                faults=self._faults.http,
-                seed=self._seed,
+                disturbances=disturbances,
                 hang_up=hang_up,
             ),
             lifespan="off",
@@ -442,7 +485,7 @@ class LocalServiceX:
             daemon=True,
         )
         thread.start()
-        return _Running(url, home, book, tokens, server, thread, store, s3_server)
+        return _Running(url, home, book, tokens, disturbances, server, thread, store, s3_server)
 
 
 @dataclass(frozen=True)
@@ -490,6 +533,7 @@ class _Running:
     home: _Home
     book: Book
     tokens: Tokens
+    disturbances: Disturbances
     server: _Server
     thread: threading.Thread
     store: S3 | None
