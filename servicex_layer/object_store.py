@@ -21,6 +21,7 @@ from servicex_layer.http_calls import PASSING, PassingError, policy, retry_after
 from servicex_layer.model import Location
 from servicex_layer.ranges import Piece, Range
 from servicex_layer.source import Source
+from servicex_layer.store_errors import UNTRUSTED, as_error, is_untrusted, said
 
 __all__ = ["StoredObject", "checked_size"]
 
@@ -127,6 +128,10 @@ class StoredObject:
         except urllib3.exceptions.LocationValueError:
             raise self._no_url() from None
         except urllib3.exceptions.HTTPError as error:
+            if is_untrusted(error):
+                raise MissingObjectError(
+                    f"{self._source.what} could not be fetched: {UNTRUSTED}."
+                ) from None
             cause = _cause(error)
             short = isinstance(cause, http.client.IncompleteRead)
             raise _StoreError(
@@ -149,28 +154,32 @@ class StoredObject:
 
     def _check_status(self, response: urllib3.BaseHTTPResponse, location: Location) -> None:
         status = response.status
-        said = f"the object store answered {status} {response.reason or ''}".rstrip()
+        told = said(response.data) if response.status >= HTTPStatus.BAD_REQUEST else None
+        if told is not None and told[0] == "NoSuchBucket":
+            raise as_error(f"{self._source.what} could not be fetched", *told)
+        why = response.reason or "" if told is None else ": ".join(told)
+        answer = f"the object store answered {status} {why}".rstrip(" :")
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-            self._renew(location, said)
+            self._renew(location, answer)
         if status == HTTPStatus.NOT_FOUND or status in PASSING:
             # Servers of 2024 report a result before they have uploaded it.
-            raise _StoreError(said, retry_after=retry_after(response.headers))
+            raise _StoreError(answer, retry_after=retry_after(response.headers))
         if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise CorruptResultError(
                 f"{self._source.what} has less than {self.size} bytes, which the backend reported."
             )
         if status not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
-            raise MissingObjectError(f"{self._source.what} could not be fetched: {said}.")
+            raise MissingObjectError(f"{self._source.what} could not be fetched: {answer}.")
 
-    def _renew(self, refused: Location, said: str) -> None:
+    def _renew(self, refused: Location, answer: str) -> None:
         """Take another URL for one that has expired; a fresh one that is refused never works."""
         if refused is self._location:
             if not self._renewed:
                 self._location = self._source.locate(refused.url)
                 self._renewed = True
             if self._location.url == refused.url:
-                raise MissingObjectError(f"{self._source.what} could not be fetched: {said}.")
-        raise _StoreError(f"{said} to a URL that the backend gave", retry_after=0.0)
+                raise MissingObjectError(f"{self._source.what} could not be fetched: {answer}.")
+        raise _StoreError(f"{answer} to a URL that the backend gave", retry_after=0.0)
 
     def _checked(self, response: urllib3.BaseHTTPResponse, wanted: Range) -> Piece:
         start, stop = wanted

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -18,7 +17,7 @@ from minio.error import MinioException, S3Error
 from servicex_layer.errors import BackendError, BackendUnreachableError, ProtocolError
 from servicex_layer.http_calls import PASSING, PassingError, http_timeout, retry_after, tls
 from servicex_layer.model import StoreAccess
-from servicex_layer.s3_errors import as_error
+from servicex_layer.store_errors import UNTRUSTED, as_error, is_untrusted
 
 __all__ = ["Bucket"]
 
@@ -111,13 +110,9 @@ class Bucket:
         except PassingError as error:
             raise PassingError(f"{what}: {error}", error.retry_after) from None
         except urllib3.exceptions.SSLError as error:
-            if not _is_untrusted(error):
+            if not is_untrusted(error):
                 raise PassingError(f"{what}: {error}") from None
-            raise BackendUnreachableError(
-                f"{what}: its certificate is not trusted ({error}). Name the file with the "
-                "certificate of its authority in the environment variable SSL_CERT_FILE, here and "
-                "on all workers."
-            ) from None
+            raise BackendUnreachableError(f"{what}: {UNTRUSTED} ({error}).") from None
         except urllib3.exceptions.HTTPError as error:
             raise PassingError(f"{what}: {type(error).__name__} {error}") from None
         except ValueError as error:
@@ -153,12 +148,3 @@ class _Connections(urllib3.PoolManager):
                 retry_after(response.headers),
             )
         return response
-
-
-def _is_untrusted(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
-        below = next((arg for arg in error.args if isinstance(arg, BaseException)), None)
-        error = below or error.__cause__ or error.__context__
-    return False

@@ -16,6 +16,7 @@ from xml.sax.saxutils import escape
 
 import awkward as ak
 import cloudpickle
+import dask
 import httpx
 import pytest
 import trustme
@@ -39,9 +40,11 @@ from servicex_layer.errors import (
     ServiceXLayerError,
 )
 from servicex_layer.local import S3, Faults, LocalServiceX
-from servicex_layer.model import Backend, StoreAccess
+from servicex_layer.model import Backend, Location, ResultFile, StoreAccess
+from servicex_layer.reading import form_of
 from servicex_layer.rest import RestClient
 from servicex_layer.s3_bucket import Bucket
+from servicex_layer.source import Source
 
 FORM = "{x: float64, v: var * float64}"
 
@@ -444,6 +447,29 @@ def test_a_bucket_that_is_gone_before_it_is_read(presigning, inputs):
         events.compute()
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "text"),
+    [
+        (404, "NoSuchBucket", r"bucket is gone \(NoSuchBucket: that is odd\)"),
+        (403, "AccessDenied", "answered 403 AccessDenied: that is odd"),
+        (404, "NoSuchKey", "answered 404 NoSuchKey: that is odd"),
+    ],
+)
+def test_what_a_store_answers_to_a_reader_is_told(serve, status, code, text):
+    body = f"<Error><Code>{code}</Code><Message>that is odd</Message></Error>".encode()
+    url = serve(lambda _method, _path: (status, body, {"Content-Type": "application/xml"}))
+    with (
+        dask.config.set({"servicex-layer.retry-timeout": "0s"}),
+        pytest.raises(MissingObjectError, match=f"Result 'a.root' of .*{text}"),
+    ):
+        form_of(source_at(f"{url}/a-request/a.root"), None)
+
+
+def source_at(url):
+    file = ResultFile(1, datetime.now(UTC), "a.root", "in.root", 1, 100)
+    return Source(file, lambda _rejected: Location(url), "Result 'a.root' of a request")
+
+
 # TLS with an authority of one's own
 
 
@@ -504,8 +530,10 @@ def test_a_store_with_a_certificate_of_a_private_authority(
         if trusted:
             assert asyncio.run(feed.file(0, 1)).name == "a.root"
         else:
-            with pytest.raises(BackendUnreachableError, match=r"not trusted .*SSL_CERT_FILE"):
+            with pytest.raises(BackendUnreachableError, match=r"not trusted.*SSL_CERT_FILE"):
                 asyncio.run(feed.file(0, 1))
+            with pytest.raises(MissingObjectError, match=r"not trusted.*SSL_CERT_FILE"):
+                form_of(source_at(f"https://{script.says['minio-endpoint']}/a.root"), None)
     finally:
         tls.cache_clear()
 

@@ -1,8 +1,9 @@
-"""What the error codes of an S3 store mean to a user."""
+"""What the refusals of an object store mean to a user."""
 
 from __future__ import annotations
 
 import re
+import ssl
 from html import unescape
 
 from servicex_layer.errors import (
@@ -12,7 +13,12 @@ from servicex_layer.errors import (
     ServiceXLayerError,
 )
 
-__all__ = ["as_error", "said"]
+__all__ = ["UNTRUSTED", "as_error", "is_untrusted", "said"]
+
+UNTRUSTED = (
+    "its certificate is not trusted. Name the file with the certificates of all authorities in "
+    "the environment variable SSL_CERT_FILE, here and on all workers"
+)
 
 _ADVICE: dict[str, tuple[type[ServiceXLayerError], str]] = {
     "InvalidAccessKeyId": (AuthorizationError, "it does not know the access key"),
@@ -69,3 +75,11 @@ def said(body: bytes) -> tuple[str, str] | None:
     if b"Code" not in found:
         return None
     return found[b"Code"], found.get(b"Message", "")
+
+
+def is_untrusted(error: BaseException | None) -> bool:
+    """Tell whether a connection failed as the other side's certificate is not trusted."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        below = next((arg for arg in error.args if isinstance(arg, BaseException)), None)
+        error = below or error.__cause__ or error.__context__
+    return error is not None
