@@ -68,7 +68,9 @@ def assert_true(form: Any, result: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", FORMATS)
 def test_results_of_queries(directory: Path, kind: str, data: st.DataObject):
     length = data.draw(st.integers(0, 20))
-    names = data.draw(st.lists(st.sampled_from(BRANCH_NAMES), min_size=1, max_size=5, unique=True))
+    # RNTuple allows no slash in the name of a field.
+    pool = [name for name in BRANCH_NAMES if kind != "root-rntuple" or "/" not in name]
+    names = data.draw(st.lists(st.sampled_from(pool), min_size=1, max_size=5, unique=True))
     source, result = directory / "source.root", directory / "result"
     with uproot.recreate(source) as file:
         file.mktree("events", {name: data.draw(in_ttree(length)) for name in names})
@@ -99,10 +101,14 @@ def test_parquet_of_any_type(directory: Path, data: st.DataObject):
     length = data.draw(st.integers(1, 20))
     names = data.draw(st.lists(st.sampled_from(["x", "Jet", "a b"]), min_size=1, unique=True))
     columns = {name: data.draw(anything(length, null=True)) for name in names}
+    extended = data.draw(st.booleans())
     if data.draw(st.booleans()):
-        words = st.lists(st.sampled_from(["a", "b", None]), min_size=length, max_size=length)
-        columns["word"] = ak.str.to_categorical(ak.Array([*data.draw(words), "c"]))[:-1]
-    pq.write_table(ak.to_arrow_table(ak.Array(columns)), result)
+        # Awkward cannot read its own extension type of categories where some are null.
+        pool = ["a", "b"] if extended else ["a", "b", None]
+        words = data.draw(st.lists(st.sampled_from(pool), min_size=length, max_size=length))
+        columns["word"] = ak.str.to_categorical(ak.Array([*words, "c"]))[:-1]
+    table = ak.to_arrow_table(ak.Array(columns), extensionarray=extended)
+    pq.write_table(table, result)
     for form in ways(result):
         assert_true(form, result, "parquet")
 
@@ -120,7 +126,7 @@ def test_parquet_of_any_type(directory: Path, data: st.DataObject):
         (
             "uproot-Zmumu.root",
             "events",
-            {"aliases": {"pt2": "px1**2 + py1**2"}, "expressions": ["sqrt(pt2)", "Type", "Q1"]},
+            {"aliases": {"square": "px1**2 + py1**2"}, "expressions": ["sqrt(square)", "Type"]},
         ),
         (
             "0fc6e51a5ea6dea107c195591d20a1b2-15.26710677._000019.pool.root.1",
@@ -139,7 +145,7 @@ def test_real_files(
     kind: str,
 ):
     whole = [{"treename": tree, **query}]
-    request_id = finished([data / name], query=whole, result_format=kind)
+    request_id = finished([data / name], None, selection=whole, result_format=kind)
     result = stored(request_id, 0)
     events = from_servicex(request_id).compute()
     for form in (*ways(result), (whole, data / name), (json.dumps(whole), str(data / name))):
