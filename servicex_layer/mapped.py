@@ -15,7 +15,7 @@ from awkward.forms import Form, RecordForm
 from awkward.typetracer import typetracer_from_form, typetracer_with_report
 from dask_awkward.lib.utils import buffer_keys_required_to_compute_shapes, trace_form_structure
 
-from servicex_layer.columns import datashape_of, placeholder, select
+from servicex_layer.columns import datashape_of, missing_column, placeholder, select
 from servicex_layer.errors import InvalidArgumentError, ResultError, SchemaMismatchError
 from servicex_layer.reading import open_result, open_table
 from servicex_layer.source import Source
@@ -140,10 +140,7 @@ class ReadMapped(ReadTask):
         for name in sorted(self.columns):
             wanted = self.form.content(name)
             if name not in there.fields:
-                raise SchemaMismatchError(
-                    f"The column {name!r} is in the form but not in {what}, whose tree "
-                    f"{table.tree.name!r} has {', '.join(there.fields)}."
-                )
+                raise missing_column(name, what, there.fields)
             found = there.content(name)
             if _kinds(found) != _kinds(wanted):
                 raise SchemaMismatchError(

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from awkward.forms import Form, RecordForm
 
-from servicex_layer.errors import CorruptResultError, SchemaMismatchError
-from servicex_layer.forms import select
+from servicex_layer.columns import missing_column, select
+from servicex_layer.errors import CorruptResultError
 from servicex_layer.transfer import Body
 
 __all__ = ["ParquetTable"]
@@ -55,17 +55,17 @@ class ParquetTable:
         """Tell what the columns are, without reading one."""
         return cast(RecordForm, ak.from_arrow_schema(self._table.schema_arrow))
 
-    def read(self, form: RecordForm) -> dict[str, ak.contents.Content]:
+    def read(
+        self, form: RecordForm, counted: frozenset[str] = frozenset()
+    ) -> dict[str, ak.contents.Content]:
         """Read the columns of a form, of records only the fields that it has."""
+        del counted  # the lengths of lists are stored with what is in them
         if not form.fields:
             return {}
         there = self._table.schema_arrow.names
         for name in form.fields:
             if name not in there:
-                raise SchemaMismatchError(
-                    f"The column {name!r} is in the form but not in {self._what}, which has "
-                    f"{', '.join(there)}."
-                )
+                raise missing_column(name, self._what, there)
         told = select(self.form(), frozenset(form.columns()))
         paths = self._paths(told)
         try:

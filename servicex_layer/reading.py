@@ -29,13 +29,19 @@ class Table(Protocol):
         """Tell what the columns are, without reading one."""
         ...
 
-    def read(self, form: RecordForm) -> dict[str, ak.contents.Content]:
-        """Read the columns of a form."""
+    def read(
+        self, form: RecordForm, counted: frozenset[str] = frozenset()
+    ) -> dict[str, ak.contents.Content]:
+        """Read the columns of a form; of lists that are `counted` perhaps only the lengths."""
         ...
 
 
 def read(
-    source: Source, form: RecordForm, columns: frozenset[str] | None, tree: str | None
+    source: Source,
+    form: RecordForm,
+    columns: frozenset[str] | None,
+    tree: str | None,
+    counted: frozenset[str] = frozenset(),
 ) -> ak.contents.RecordArray:
     """Read columns of a result.
 
@@ -49,6 +55,9 @@ def read(
         Which of them to read, fields of records with dots; ``None`` for all.
     tree : str or None
         The tree's name; ``None`` for the file's only one.
+    counted : frozenset of str
+        Those of the columns that are lists of which just the lengths are needed. Where the file
+        has these apart from what is in the lists, placeholders stand for that.
 
     Returns
     -------
@@ -66,9 +75,10 @@ def read(
     with opened as table:
         wanted = select(form, columns, nested=table.nested)
         there, counters = split(wanted, table.form)
-        found = table.read(there)
-        for name, counted in counters.items():
-            found[name] = count(wanted.content(name), table.read(counted), name, source.what)
+        found = table.read(there, counted.intersection(there.fields))
+        for name, jagged in counters.items():
+            columns_of = table.read(jagged, frozenset(jagged.fields))
+            found[name] = count(wanted.content(name), columns_of, name, source.what)
         contents = [
             conform(found[name], wanted.content(name), name, source.what, form)
             for name in wanted.fields

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Any
 
@@ -46,8 +47,8 @@ def record(file: ResultFile | NoFile, transfer: Transfer, seconds: float) -> ak.
         ``failed``
             Of an empty partition the input file that failed; ``None`` for all others.
         ``finished_at``
-            When the file was finished (UTC, microseconds, by the server's clock); ``NaT`` where
-            there is no file.
+            When the file was finished, in Unix seconds by the server's clock; NaN where there is
+            no file.
         ``events``, ``size``
             Number of events that the transformer counted, -1 where it does not tell, and the
             size of the result in bytes.
@@ -67,7 +68,7 @@ def record(file: ResultFile | NoFile, transfer: Transfer, seconds: float) -> ak.
             "input": file.input,
             "name": file.name,
             "failed": None,
-            "finished_at": np.datetime64(file.created_at.replace(tzinfo=None), "us"),
+            "finished_at": file.created_at.timestamp(),
             "events": -1 if file.events is None else file.events,
             "size": file.size,
         }
@@ -76,7 +77,7 @@ def record(file: ResultFile | NoFile, transfer: Transfer, seconds: float) -> ak.
             "input": None,
             "name": None,
             "failed": file.failed,
-            "finished_at": np.datetime64("NaT", "us"),
+            "finished_at": math.nan,
             "events": 0,
             "size": 0,
         }

@@ -18,6 +18,7 @@ from distributed import Worker
 from servicex_layer.blocking import wait
 from servicex_layer.columns import complete, select
 from servicex_layer.coordinator import this_worker
+from servicex_layer.counted import counted_lists
 from servicex_layer.feeds import feed
 from servicex_layer.model import Location, NoFile, ResultFile
 from servicex_layer.parking import loop_of, park
@@ -163,10 +164,19 @@ class ReadFile(ReadTask, ColumnProjectionMixin):
 
     use_optimization = True
     attrs = None
+    # Lists of which only the lengths are needed.
+    counted: frozenset[str] = frozenset()
+
+    def project(self, report: Any, state: Any) -> Self:
+        """Give the same, reading only what is needed for what was touched."""
+        reader: Any = self
+        projected: Self = self.project_columns(reader.necessary_columns(report, state))
+        projected.counted = counted_lists(report, state)
+        return projected
 
     def read(self, source: Source) -> ak.contents.Content:
         """Read the columns of a file, and no others."""
-        found = read(source, self.form, self.columns, self.tree)
+        found = read(source, self.form, self.columns, self.tree, self.counted)
         return complete(found, self.form)
 
     def empty(self) -> ak.contents.Content:

@@ -15,7 +15,8 @@ import uproot
 from dask.base import compute
 from dask_awkward.lib.inspect import report_necessary_buffers
 
-from servicex_layer import from_servicex
+from servicex_layer import from_servicex, transfer
+from servicex_layer.errors import SchemaMismatchError
 from servicex_layer.local import LocalServiceX
 from servicex_layer.tasks import ReadFile
 
@@ -149,3 +150,76 @@ def test_the_number_of_events_reads_few_columns(
     recorded.clear()
     assert ak.num(events.v).compute(scheduler="sync").to_list() == [1, 0, 2, 0]
     assert [columns for _, columns in recorded] == [{"v"}]
+
+
+@pytest.fixture(scope="module")
+def long_lists(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Lists whose items are most of the file: of a TTree, and of records in an RNTuple."""
+    chance = np.random.default_rng(5)
+    counts = chance.integers(0, 40, 4000)
+    values = ak.unflatten(chance.normal(size=counts.sum()), counts)
+    paths = {kind: tmp_path_factory.mktemp("long") / f"{kind}.root" for kind in ("tree", "ntuple")}
+    with uproot.recreate(paths["tree"], compression=None) as file:
+        file.mktree("events", {"v": values, "x": np.arange(4000.0)})
+    with uproot.recreate(paths["ntuple"], compression=None) as file:
+        muons = ak.zip({"pt": values, "eta": values + 1}, with_name="Muon")
+        file.mkrntuple("events", {"v": values, "muons": muons, "x": np.arange(4000.0)})
+    return paths
+
+
+@pytest.mark.parametrize(
+    ("kind", "result_format", "share"),
+    [
+        ("tree", "root-file", 0.1),
+        ("ntuple", "root-rntuple", 0.15),
+        # The lengths are stored with the values.
+        ("ntuple", "parquet", 1.0),
+    ],
+)
+@pytest.mark.parametrize("column", ["v", "muons"])
+def test_lengths_of_lists_without_what_is_in_them(
+    request_of: Callable[..., str],
+    long_lists: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    result_format: str,
+    share: float,
+    column: str,
+):
+    if column == "muons" and kind == "tree":
+        pytest.skip("a TTree has no lists of records")
+    for name in ("_HEAD", "_TAIL", "_AHEAD"):
+        monkeypatch.setattr(transfer, name, 2000)
+    with uproot.open(long_lists[kind]) as file:
+        lists = file["events"].arrays()[column]
+    events, report = from_servicex(request_of(long_lists[kind], result_format), report=True)
+    with dask.config.set({"servicex-layer.range-threshold": 0, "scheduler": "sync"}):
+        counts, records = compute(ak.num(events[column]), report)
+        assert counts.to_list() == ak.num(lists).to_list()
+        assert records.read[0] < share * records.size[0]
+        picked = events.x[ak.num(events[column]) > 20]
+        assert picked.compute().to_list() == np.arange(4000.0)[ak.num(lists) > 20].tolist()
+        # What is used is read, in the same computation as well.
+        both = compute(ak.num(events[column]), ak.sum(events.v, axis=1))
+        assert both[0].to_list() == counts.to_list()
+        assert np.allclose(both[1], ak.sum(events.v.compute(), axis=1))
+
+
+@pytest.mark.parametrize("result_format", FORMATS)
+def test_lengths_of_what_is_no_list(
+    request_of: Callable[..., str], source: Path, result_format: str
+):
+    form = "{x: var * float64}"
+    lengths = ak.num(from_servicex(request_of(source, result_format), form=form).x)
+    with pytest.raises(SchemaMismatchError, match="x"):
+        lengths.compute(scheduler="sync")
+
+
+@pytest.mark.parametrize("result_format", FORMATS)
+def test_lengths_of_a_column_that_is_not_there(
+    request_of: Callable[..., str], source: Path, result_format: str
+):
+    form = "{z: var * float64}"
+    lengths = ak.num(from_servicex(request_of(source, result_format), form=form).z)
+    with pytest.raises(SchemaMismatchError, match="z"):
+        lengths.compute(scheduler="sync")
