@@ -9,7 +9,7 @@ from servicex_layer import config as config  # sets the defaults of the settings
 from servicex_layer import errors
 
 if TYPE_CHECKING:
-    from servicex_layer import local
+    from servicex_layer import forms, local
     from servicex_layer.collection import from_servicex
     from servicex_layer.coordinator import register
     from servicex_layer.delivery import deliver, submit
@@ -21,6 +21,7 @@ __all__ = [
     "__version__",
     "deliver",
     "errors",
+    "forms",
     "from_servicex",
     "local",
     "register",
@@ -41,8 +42,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "local":
-        return importlib.import_module("servicex_layer.local")
+    if name in ("forms", "local"):
+        return importlib.import_module(f"servicex_layer.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"servicex_layer.{_HOMES[name]}"), name)

@@ -20,6 +20,7 @@ from func_adl_uproot import UprootDataset, generate_function  # type: ignore[imp
 from func_adl_xAOD.atlas.xaod.executor import (  # type: ignore[import-untyped]
     atlas_xaod_executor,
 )
+from servicex import query as servicex_query
 
 from servicex_layer import from_servicex
 from servicex_layer.errors import FormError, MissingExtraError
@@ -175,6 +176,25 @@ def test_what_uproot_makes_is_asked_for(inputs: list[Path], query: str, asked: d
         assert form.fields == found.fields
         for name in form.fields:
             assert str(form.content(name).type) == str(found[name].type.content)
+
+
+def test_queries_of_the_official_client():
+    of_uproot = servicex_query.FuncADL_Uproot().FromTree("events")
+    written = of_uproot.Select("lambda e: {'x': e['x'], 'n': e.v.Count()}")
+    given = servicex_query.FuncADL_Uproot()
+    given.set_provided_qastle(written.generate_selection_string())
+    for query in (written, given):
+        with pytest.raises(FormError, match=r"these columns: x \(\?\)\."):
+            from_func_adl(query)
+        assert str(from_func_adl(query, {"x": "float64"}).type) == "{x: float64, n: int64}"
+    untyped = servicex_query.FuncADL_ATLASr22().Select(
+        "lambda e: {'pt': e.Jets('J').Select(lambda j: j.pt() / 1000), 'n': e.Jets('J').Count(),"
+        " 'eta': e.Jets('J').Select(lambda j: j.eta())}"
+    )
+    with pytest.raises(FormError, match=r"these columns: eta \(var \* \?\)\."):
+        from_func_adl(untyped)
+    told = from_func_adl(untyped, {"eta": "var * float32"})
+    assert str(told.type) == "{pt: var * float64, n: int32, eta: var * float32}"
 
 
 def test_flattened_query_of_uproot(inputs: list[Path]):

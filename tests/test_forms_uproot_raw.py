@@ -9,7 +9,7 @@ import awkward as ak
 import numpy as np
 import pytest
 import uproot
-from servicex import query as servicex_query  # type: ignore[import-untyped]
+from servicex import query as servicex_query
 
 from servicex_layer import from_servicex
 from servicex_layer.errors import AmbiguousTreeError, FormError, TreeNotFoundError
@@ -59,7 +59,15 @@ def test_what_a_query_makes(sample: Path, query: dict[str, Any], expected: str):
 def test_ways_of_writing_a_query(sample: Path):
     client = servicex_query.UprootRaw([{**EVENTS, "filter_name": "Jet_pt"}])
     plain = [{**EVENTS, "filter_name": "Jet_pt"}]
-    for query in (client, client.generate_selection_string(), plain, plain[0], json.dumps(plain)):
+    histograms = servicex_query.UprootRaw([*client.query, {"copy_histograms": "h"}])
+    for query in (
+        client,
+        histograms,
+        client.generate_selection_string(),
+        plain,
+        plain[0],
+        json.dumps(plain),
+    ):
         form = from_uproot_raw(query, str(sample), result_format="root-rntuple")
         assert str(form.type) == "{Jet_pt: var * float64}"
 
@@ -93,7 +101,9 @@ def test_parquet_of_several_trees_tells_them_apart(tmp_path: Path):
     [
         (5, "5 is no uproot-raw query"),
         ([], "no uproot-raw query: .* at least one object"),
-        ("[", "no uproot-raw query: the selection is not JSON"),
+        ("[", "no uproot-raw query: Expecting value"),
+        ([{"copy_histograms": "h"}], "no uproot-raw query: .* at least one object"),
+        ([5], "no uproot-raw query"),
         ([{"treename": "events", "quux": 1}], "no uproot-raw query: .*'quux'"),
         ([{"treename": "events", "cut": np.float64}], "no uproot-raw query: .*JSON serializable"),
         ([{"treename": "nowhere"}], "cannot be run on the sample '.*sample.root': .*nowhere"),

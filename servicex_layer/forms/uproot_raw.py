@@ -96,7 +96,7 @@ def check_query(query: Any) -> None:
 
     try:
         parse_selection(_selection(query))
-    except (TypeError, InvalidArgumentError) as error:
+    except (TypeError, ValueError, InvalidArgumentError) as error:
         raise FormError(
             f"{query!r} is no uproot-raw query: {error}. Give a servicex.query.UprootRaw, a list "
             'of dictionaries such as [{"treename": "events"}], or its JSON.'
@@ -104,9 +104,14 @@ def check_query(query: Any) -> None:
 
 
 def _selection(query: Any) -> str:
-    """Write a query as the ``selection`` of a request."""
-    if isinstance(query, str):
-        return query
+    """Write what a query says of trees as the ``selection`` of a request."""
     if hasattr(query, "generate_selection_string"):
-        return str(query.generate_selection_string())
-    return json.dumps([query] if isinstance(query, dict) else query)
+        query = query.generate_selection_string()
+    if isinstance(query, str):
+        query = json.loads(query)
+    if isinstance(query, dict):
+        query = [query]
+    if isinstance(query, list):
+        # histograms are copied beside the trees
+        query = [entry for entry in query if "copy_histograms" not in entry]
+    return json.dumps(query)
