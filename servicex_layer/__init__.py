@@ -9,7 +9,7 @@ from servicex_layer import config as config  # sets the defaults of the settings
 from servicex_layer import errors
 
 if TYPE_CHECKING:
-    from servicex_layer import forms, local
+    from servicex_layer import forms, local, report
     from servicex_layer.collection import from_servicex
     from servicex_layer.coordinator import register
     from servicex_layer.delivery import deliver, submit
@@ -25,6 +25,7 @@ __all__ = [
     "from_servicex",
     "local",
     "register",
+    "report",
     "submit",
 ]
 
@@ -42,7 +43,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("forms", "local"):
+    if name in ("forms", "local", "report"):
         return importlib.import_module(f"servicex_layer.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

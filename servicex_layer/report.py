@@ -52,8 +52,10 @@ def record(file: ResultFile | NoFile, transfer: Transfer, seconds: float) -> ak.
         ``events``, ``size``
             Number of events that the transformer counted, -1 where it does not tell, and the
             size of the result in bytes.
-        ``read``, ``requests``
-            Number of bytes that were transferred, and of calls to the object store for them.
+        ``asked``, ``read``
+            Number of bytes that the reader asked for, and that were transferred.
+        ``requests``
+            Number of calls to the object store for them.
         ``tries``
             1, and 1 more for each of these calls that had to be made again.
         ``waited``, ``transferred``, ``interpreted``
@@ -82,6 +84,7 @@ def record(file: ResultFile | NoFile, transfer: Transfer, seconds: float) -> ak.
             "size": 0,
         }
     known |= {
+        "asked": transfer.asked,
         "read": transfer.received,
         "requests": transfer.requests,
         "tries": 1 + transfer.retries,

@@ -458,10 +458,6 @@ def _target(what: str, value: float, most: float) -> Sequence[str]:
 
 
 _INTRODUCTION = f"""\
----
-orphan: true
----
-
 # Reading: a benchmark
 
 `tests/benchmarks/bench_reading.py --write-docs` wrote this page.
