@@ -5,7 +5,7 @@ Uproot writes ``nJet`` beside ``Jet_pt``; C++ transformers, RNTuples and Parquet
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import awkward as ak
@@ -17,17 +17,15 @@ from servicex_layer.errors import SchemaMismatchError
 __all__ = ["count", "split"]
 
 
-def split(
-    wanted: RecordForm, there: Callable[[], RecordForm]
-) -> tuple[RecordForm, dict[str, RecordForm]]:
+def split(wanted: RecordForm, found: RecordForm) -> tuple[RecordForm, dict[str, RecordForm]]:
     """Tell columns that can be read from counters that have to be derived.
 
     Parameters
     ----------
     wanted : awkward.forms.RecordForm
         All these columns.
-    there : callable
-        Gives the form of the file; called only where there could be a counter.
+    found : awkward.forms.RecordForm
+        Those that the file has.
 
     Returns
     -------
@@ -41,14 +39,11 @@ def split(
     >>> integer, jagged = ak.forms.NumpyForm("int32"), ak.Array([[0.5]]).layout.form
     >>> columns, counters = split(
     ...     RecordForm([integer, jagged], ["nJet", "Jet_pt"]),
-    ...     lambda: RecordForm([jagged], ["Jet_pt"]),
+    ...     RecordForm([jagged], ["Jet_pt"]),
     ... )
     >>> columns.fields, counters["nJet"].fields
     (['Jet_pt'], ['Jet_pt'])
     """
-    if not any(_may_count(name, wanted.content(name)) for name in wanted.fields):
-        return wanted, {}
-    found = there()
     counters = {}
     for name in wanted.fields:
         if name not in found.fields and _may_count(name, wanted.content(name)):

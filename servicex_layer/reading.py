@@ -11,7 +11,7 @@ from awkward.forms import RecordForm
 from servicex_layer.columns import select
 from servicex_layer.conform import conform
 from servicex_layer.counters import count, split
-from servicex_layer.errors import TreeNotFoundError
+from servicex_layer.errors import SchemaMismatchError, TreeNotFoundError
 from servicex_layer.source import Source
 from servicex_layer.transfer import Body, Local, Remote
 
@@ -74,11 +74,7 @@ def read(
         return select(form, columns).length_zero_array(highlevel=False)
     with opened as table:
         wanted = select(form, columns, nested=table.nested)
-        there, counters = split(wanted, table.form)
-        found = table.read(there, counted.intersection(there.fields))
-        for name, jagged in counters.items():
-            columns_of = table.read(jagged, frozenset(jagged.fields))
-            found[name] = count(wanted.content(name), columns_of, name, source.what)
+        found = _read(table, wanted, counted, source.what)
         contents = [
             conform(found[name], wanted.content(name), name, source.what, form)
             for name in wanted.fields
@@ -86,6 +82,23 @@ def read(
         return ak.contents.RecordArray(
             contents, wanted.fields, length=table.entries, parameters=wanted.parameters
         )
+
+
+def _read(
+    table: Table, wanted: RecordForm, counted: frozenset[str], where: str
+) -> dict[str, ak.contents.Content]:
+    """Read the columns of a form; counters that the file does not have are derived."""
+    try:
+        return table.read(wanted, counted)
+    except SchemaMismatchError:
+        there, counters = split(wanted, table.form())
+        if not counters:
+            raise
+    found = table.read(there, counted.intersection(there.fields))
+    for name, jagged in counters.items():
+        columns = table.read(jagged, frozenset(jagged.fields))
+        found[name] = count(wanted.content(name), columns, name, where)
+    return found
 
 
 def open_result(source: Source, tree: str | None) -> AbstractContextManager[Table] | None:
