@@ -2,6 +2,8 @@
 # /// script
 # dependencies = ["nox>=2025.2.9"]
 # ///
+import os
+import shutil
 from pathlib import Path
 
 import nox
@@ -10,6 +12,9 @@ nox.needs_version = ">=2025.2.9"
 # pip in every session, also where uv is installed: the same everywhere.
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
+
+# MinIO's server; of its module there are no other versions than such.
+MINIO = "v0.0.0-20260212201848-7aac2a2c5b7c"
 
 
 @nox.session(default=False)
@@ -24,6 +29,24 @@ def tests(session: nox.Session) -> None:
     """Run the tests; arguments go to pytest."""
     session.install("-e.[test]")
     session.run("pytest", "-n2", *session.posargs)
+
+
+@nox.session(default=False)
+def real(session: nox.Session) -> None:
+    """Run the tests with MinIO's server, which needs Go, and with the official client."""
+    if shutil.which("go") is None:
+        session.error("This session installs MinIO's server with Go: https://go.dev/doc/install")
+    session.install("-e.[test]")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    directory = cache / "servicex_layer" / f"minio-{MINIO}"
+    server = directory / "minio"
+    if not server.exists():
+        session.run(
+            *("go", "install", f"github.com/minio/minio@{MINIO}"),
+            env={"GOBIN": str(directory), "GOFLAGS": "-mod=mod"},
+            external=True,
+        )
+    session.run("pytest", "tests/real", *session.posargs, env={"SERVICEX_LAYER_MINIO": str(server)})
 
 
 @nox.session
