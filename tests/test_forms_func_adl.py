@@ -4,6 +4,7 @@ import copy
 import re
 import sys
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import awkward as ak
 import func_adl
 import pytest
 import qastle
+import uproot
 from func_adl_servicex_xaodr22 import (  # type: ignore[import-untyped]
     FuncADLQueryPHYS,
     cpp_float,
@@ -20,12 +22,17 @@ from func_adl_uproot import UprootDataset, generate_function  # type: ignore[imp
 from func_adl_xAOD.atlas.xaod.executor import (  # type: ignore[import-untyped]
     atlas_xaod_executor,
 )
+from hypothesis import Phase, given, reject, settings
+from hypothesis import strategies as st
 from servicex import query as servicex_query
 
 from servicex_layer import from_servicex
 from servicex_layer.errors import FormError, MissingExtraError
 from servicex_layer.forms import from_func_adl
 from servicex_layer.local import LocalServiceX
+from servicex_layer.model import Location, ResultFile
+from servicex_layer.reading import read
+from servicex_layer.source import Source
 
 JETS = "AnalysisJets"
 PHYS = FuncADLQueryPHYS()
@@ -119,6 +126,42 @@ def test_types_are_those_of_the_generated_code(name: str, tmp_path: Path):
     expected = generated(QUERIES[name], tmp_path)
     for query in both(QUERIES[name]):
         assert str(from_func_adl(query).type) == expected
+
+
+PER_JET = st.recursive(
+    st.sampled_from(["{}.pt()", "{}.eta()", "1", "2.5", "True"]),
+    lambda inner: (
+        st.builds(
+            "({} {} {})".format,
+            inner,
+            st.sampled_from(["+", "-", "*", "/", "**", ">", "<="]),
+            inner,
+        )
+        | st.builds("({} if {} > 1 else {})".format, inner, inner, inner)
+        | inner.map("(-{})".format)
+    ),
+    max_leaves=4,
+)
+COLLECTIONS = st.sampled_from(["e.Jets('J')", "e.Jets('J').Where(lambda w: w.pt() > 5)"])
+ENDS = st.sampled_from(["", ".Sum()", ".Max()", ".Min()", ".Count()", ".First()"])
+COLUMNS = st.builds(
+    lambda jets, number, end: f"{jets}.Select(lambda j: {number.replace('{}', 'j')}){end}",
+    COLLECTIONS,
+    PER_JET,
+    ENDS,
+)
+
+
+@settings(max_examples=25, deadline=None, phases=set(Phase) - {Phase.explain})
+@given(st.lists(COLUMNS, min_size=1, max_size=3))
+def test_types_of_any_expression(tmp_path_factory: pytest.TempPathFactory, columns: list[str]):
+    pairs = ", ".join(f"'c{number}': {column}" for number, column in enumerate(columns))
+    query = PHYS.Select(f"lambda e: {{{pairs}}}")
+    try:
+        expected = generated(query, tmp_path_factory.mktemp("generated"))
+    except (AssertionError, TypeError):
+        reject()  # the code generator cannot: it would fail on the server, too
+    assert str(from_func_adl(query).type) == expected
 
 
 def test_jets_with_no_file_and_no_server():
@@ -254,6 +297,35 @@ def test_types_of_annotations():
         from_func_adl(both(query)[1])
     single = Dataset().Select(lambda e: e.muons().Select(lambda m: m.charge()))
     assert str(from_func_adl(single).type) == "{col1: var * int64}"
+
+
+# Real files
+
+
+def test_real_result_of_cpp(data: Path, finished: Callable[..., str]):
+    """It was made by code like that of this query."""
+    path = data / "0fc6e51a5ea6dea107c195591d20a1b2-15.26710677._000019.pool.root.1"
+    form = QUERIES["named"]
+    events = from_servicex(finished([path], "treeme"), form=form)
+    assert str(events._meta.type) == "## * {JetPt: var * float64}"
+    found = events.compute()
+    assert str(found.type) == "50000 * {JetPt: var * float64}"
+    assert ak.count(found.JetPt) == 135_013
+
+
+def test_real_file_as_uproot_reads_it(data: Path, tmp_path: Path):
+    query = UprootDataset(str(data / "uproot-HZZ.root"), "events").Select(
+        "lambda e: {'met': e.MET_px, 'px': e.Jet_Px.Select(lambda p: p * 2), 'n': e.Jet_Px.Count()}"
+    )
+    with uproot.recreate(tmp_path / "result.root") as file:
+        made = generate_function(query.query_ast)()
+        file.mktree("servicex", {name: made[name] for name in made.fields})
+    form = from_func_adl(query, {"met": "float32", "px": "var * float32"})
+    result = ResultFile(1, datetime.now(UTC), "a", "a", 1, 0)
+    source = Source(result, lambda _: Location("", path=str(tmp_path / "result.root")), "a")
+    found = ak.Array(read(source, form, None, None))
+    assert str(found.type) == f"2421 * {form.type}"
+    assert ak.array_equal(found.px, made.px)
 
 
 # Given to a request
