@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
@@ -89,7 +90,8 @@ class Bucket:
 
     def now(self) -> datetime:
         """Tell the time by the store's clock, as its last answer gave it (UTC); never ahead."""
-        return datetime.now(UTC) + self._connections.clock_lead
+        lead = self._connections.clock_lead
+        return datetime.fromtimestamp(0, UTC) if lead is None else datetime.now(UTC) + lead
 
     def _objects(self) -> list[Object]:
         return list(self._client.list_objects(self._name, recursive=True))
@@ -122,7 +124,7 @@ class Bucket:
 class _Connections(urllib3.PoolManager):
     """Connections to a store, which tell its time; tried again by who uses them."""
 
-    clock_lead: timedelta
+    clock_lead: timedelta | None
 
     def __init__(self) -> None:
         timeout = http_timeout()
@@ -131,17 +133,14 @@ class _Connections(urllib3.PoolManager):
             retries=False,
             ssl_context=tls(),
         )
-        self.clock_lead = timedelta(0)
+        self.clock_lead = None
 
     def urlopen(self, *args: Any, **kwargs: Any) -> urllib3.BaseHTTPResponse:
         """See `urllib3.PoolManager.urlopen`."""
         response = super().urlopen(*args, **kwargs)
-        try:
-            date = parsedate_to_datetime(response.headers["Date"])
-        except (KeyError, ValueError):
-            date = datetime.now(UTC)
         # The header is older than its arrival, and cut to whole seconds: never ahead.
-        self.clock_lead = date - datetime.now(UTC)
+        with suppress(KeyError, ValueError):
+            self.clock_lead = parsedate_to_datetime(response.headers["Date"]) - datetime.now(UTC)
         if response.status in PASSING:
             raise PassingError(
                 f"it answered {response.status} {response.reason or ''}".rstrip(),

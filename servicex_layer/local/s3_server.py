@@ -62,7 +62,9 @@ class S3Server:
             start_new_session=True,  # Ctrl-C is for the server
         )
         url = process.stdout.readline().strip() if process.stdout else ""
-        server = cls(S3(url or "http://nowhere", secrets.token_hex(8), secrets.token_hex(16)), process)
+        server = cls(
+            S3(url or "http://nowhere", secrets.token_hex(8), secrets.token_hex(16)), process
+        )
         if not url:
             server.stop()
             raise BackendUnreachableError(
