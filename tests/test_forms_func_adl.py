@@ -128,15 +128,11 @@ def test_types_are_those_of_the_generated_code(name: str, tmp_path: Path):
         assert str(from_func_adl(query).type) == expected
 
 
+OPERATORS = st.sampled_from(["+", "-", "*", "/", "**", ">", "<="])
 PER_JET = st.recursive(
-    st.sampled_from(["{}.pt()", "{}.eta()", "1", "2.5", "True"]),
+    st.sampled_from(["{}.pt()", "{}.eta()", "1", "2.5"]),
     lambda inner: (
-        st.builds(
-            "({} {} {})".format,
-            inner,
-            st.sampled_from(["+", "-", "*", "/", "**", ">", "<="]),
-            inner,
-        )
+        st.builds("({} {} {})".format, inner, OPERATORS, inner)
         | st.builds("({} if {} > 1 else {})".format, inner, inner, inner)
         | inner.map("(-{})".format)
     ),
@@ -156,11 +152,11 @@ COLUMNS = st.builds(
 @given(st.lists(COLUMNS, min_size=1, max_size=3))
 def test_types_of_any_expression(tmp_path_factory: pytest.TempPathFactory, columns: list[str]):
     pairs = ", ".join(f"'c{number}': {column}" for number, column in enumerate(columns))
-    query = PHYS.Select(f"lambda e: {{{pairs}}}")
     try:
+        query = PHYS.Select(f"lambda e: {{{pairs}}}")
         expected = generated(query, tmp_path_factory.mktemp("generated"))
-    except (AssertionError, TypeError):
-        reject()  # the code generator cannot: it would fail on the server, too
+    except (AssertionError, TypeError, ValueError):
+        reject()  # func_adl takes no such query, or makes no code of it
     assert str(from_func_adl(query).type) == expected
 
 
