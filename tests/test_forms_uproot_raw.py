@@ -117,7 +117,7 @@ def test_query_that_cannot_be_run(sample: Path, query: Any, words: str):
 
 
 def test_sample_that_is_not_there(tmp_path: Path):
-    with pytest.raises(FormError, match=r"cannot be run on the sample '.*nowhere\.root'"):
+    with pytest.raises(FormError, match=r"no sample '.*nowhere\.root' to run the query on"):
         from_uproot_raw([EVENTS], tmp_path / "nowhere.root")
 
 

@@ -78,7 +78,7 @@ def from_func_adl(query: Any, types: Mapping[str, Any] | None = None) -> RecordF
         name: filled(value, typed.get(name) if isinstance(typed, Row) else typed)
         for name, value in columns.items()
     }
-    types = types or {}
+    types = {} if types is None else types
     _check(types, known)
     forms = {
         name: column_form(types[name], name) if name in types else form_of(value)
@@ -144,7 +144,12 @@ def _row(item_type: Any) -> Value:
     return of_python(item_type, hints, unwrap)
 
 
-def _check(types: Mapping[str, Any], columns: Mapping[str, Value]) -> None:
+def _check(types: Any, columns: Mapping[str, Value]) -> None:
+    if not isinstance(types, Mapping):
+        raise FormError(
+            "To a func_adl query belong types of columns, as in {'pt': 'var * float64'}, and not "
+            f"{types!r}."
+        )
     for name, given in types.items():
         if name not in columns:
             raise FormError(f"The query makes no column {name!r}; it makes {', '.join(columns)}.")

@@ -12,7 +12,7 @@ from awkward.forms import RecordForm
 from servicex_layer.errors import FormError
 from servicex_layer.forms.func_adl import from_func_adl, is_func_adl
 from servicex_layer.forms.sample import from_sample, is_url
-from servicex_layer.forms.uproot_raw import check_query, from_uproot_raw, is_uproot_raw
+from servicex_layer.forms.uproot_raw import checked, from_uproot_raw, is_uproot_raw
 from servicex_layer.forms.written import as_form
 
 __all__ = ["given_form"]
@@ -43,7 +43,7 @@ def given_form(form: Any, tree: str | None = None) -> Callable[[str], RecordForm
         query, told = form
         if is_func_adl(query):
             return _always(from_func_adl(query, told))
-        check_query(query)
+        checked(query, told)
         return lambda result_format: from_uproot_raw(query, told, tree, result_format)
     if is_func_adl(form):
         return _always(from_func_adl(form))

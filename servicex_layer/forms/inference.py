@@ -119,6 +119,9 @@ class Query:
             self._collections[said["name"]] = Many(value) if many else value
 
     def _value(self, node: Any, names: Names) -> Value:
+        # hundreds of them are around one dataset
+        while _is_call(node, "MetaData"):
+            node = node.args[0]
         operation = _operation(node)
         if operation is not None:
             name, source, arguments = operation
@@ -170,8 +173,6 @@ class Query:
                 return self._applied(_function(node.func, names), *values)
             case ast.Attribute(value=of, attr=name):
                 return self._member(self._value(of, names), name)
-            case ast.Name(id="MetaData"):
-                return self._value(node.args[0], names)
             case ast.Name(id="Range"):
                 return Many(self._if_cpp("int32"))
             case ast.Name(id=name) if name in self._functions:

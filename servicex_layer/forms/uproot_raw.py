@@ -13,7 +13,7 @@ from awkward.forms import RecordForm
 from servicex_layer.errors import FormError, InvalidArgumentError, ServiceXLayerError
 from servicex_layer.forms.sample import from_sample, is_url
 
-__all__ = ["check_query", "from_uproot_raw", "is_uproot_raw"]
+__all__ = ["checked", "from_uproot_raw", "is_uproot_raw"]
 
 
 def from_uproot_raw(
@@ -60,9 +60,7 @@ def from_uproot_raw(
     # Uproot is not needed to make an array, and takes its time to import.
     from servicex_layer.local.transform import run_query
 
-    check_query(query)
-    path = os.fspath(sample)
-    path = path if is_url(path) else str(Path(path).expanduser())
+    path = checked(query, sample)
     with tempfile.TemporaryDirectory(prefix="servicex-layer-") as directory:
         result = Path(directory) / "result"
         try:
@@ -84,13 +82,13 @@ def is_uproot_raw(query: Any) -> bool:
     return isinstance(query, list) or (isinstance(query, str) and query.lstrip().startswith("["))
 
 
-def check_query(query: Any) -> None:
-    """Check that something is an ``uproot-raw`` query.
+def checked(query: Any, sample: Any) -> str:
+    """Check a query and a sample of its input without a look into it; give its path or URL.
 
     Raises
     ------
     FormError
-        Where it is not.
+        Where one is not such, or the file is not there.
     """
     from servicex_layer.local.selection import parse_selection
 
@@ -101,6 +99,18 @@ def check_query(query: Any) -> None:
             f"{query!r} is no uproot-raw query: {error}. Give a servicex.query.UprootRaw, a list "
             'of dictionaries such as [{"treename": "events"}], or its JSON.'
         ) from error
+    if not isinstance(sample, (str, os.PathLike)):
+        raise FormError(
+            f"To an uproot-raw query belongs the path or URL of a sample of its input, and not "
+            f"{sample!r}."
+        )
+    text = str(os.fspath(sample))
+    path = Path(text).expanduser()
+    if is_url(text):
+        return text
+    if not path.is_file():
+        raise FormError(f"There is no sample {text!r} to run the query on.")
+    return str(path)
 
 
 def _selection(query: Any) -> str:
