@@ -240,3 +240,17 @@ def test_interrupt_ends_the_waiting(
     with pytest.raises(KeyboardInterrupt):
         events.x.compute(scheduler=scheduler)
     sent()
+
+
+@pytest.mark.every_scheduler
+@pytest.mark.parametrize("result_format", ["root-file", "root-rntuple", "parquet"])
+def test_results_on_a_volume(
+    service: LocalServiceX, finished: Callable[..., str], inputs: list[Path], result_format: str
+):
+    request_id = finished(inputs, result_format=result_format, result_destination="volume")
+    events, report = from_servicex(request_id, report=True)
+    total, records = compute(ak.sum(events.x), report)
+    assert total == sum(100 * file + event for file in range(4) for event in range(10))
+    assert records.requests.to_list() == [0] * 4
+    assert ak.all(records.read > 0)
+    assert not service.traffic.files

@@ -284,6 +284,8 @@ class Book:
                 return False
             request.ended[index] = (outcome, seconds)
             if isinstance(outcome, Done):
+                if request.submission.result_destination == "volume":
+                    request.objects[index] = str(path)
                 request.results[request.objects[index]] = path
             self._changed.notify_all()
             return True

@@ -178,8 +178,8 @@ class LocalServiceX:
             The port or the directory cannot be used.
         MissingExtraError
             The S3 server is not installed.
-        BackendUnreachableError
-            The S3 server does not start.
+        BackendError
+            The S3 server does not start, or the store that was given cannot be used.
         """
         with self._life:
             if self._running is None:
@@ -204,6 +204,7 @@ class LocalServiceX:
         cut: str | None = None,
         selection: str | Sequence[Mapping[str, Any]] | None = None,
         result_format: str = "root-file",
+        result_destination: str = "object-store",
         title: str | None = None,
         manual: bool = False,
     ) -> str:
@@ -219,6 +220,8 @@ class LocalServiceX:
             The whole query instead, as JSON or as what it stands for.
         result_format
             ``root-file``, ``root-rntuple`` or ``parquet``.
+        result_destination
+            ``object-store``, or ``volume``: the names of the results are then their paths.
         title
             As in a ServiceX request.
         manual
@@ -239,7 +242,7 @@ class LocalServiceX:
             "file-list": _absolute(files),
             "selection": _selection(tree, columns, cut, selection),
             "codegen": CODEGEN,
-            "result-destination": "object-store",
+            "result-destination": result_destination,
             "result-format": result_format,
         }
         content = json.dumps({key: value for key, value in body.items() if value is not None})
@@ -412,6 +415,8 @@ class LocalServiceX:
 
     def _launch_beside(self, s3_server: S3Server | None) -> _Running:
         store = self._store if isinstance(self._store, S3) else None
+        if store is not None:
+            store.check()
         if s3_server is not None:
             store = s3_server.store
         capabilities = None
