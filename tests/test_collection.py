@@ -242,14 +242,13 @@ def test_interrupt_ends_the_waiting(
     sent()
 
 
-@pytest.mark.every_scheduler
 @pytest.mark.parametrize("result_format", ["root-file", "root-rntuple", "parquet"])
 def test_results_on_a_volume(
     service: LocalServiceX, finished: Callable[..., str], inputs: list[Path], result_format: str
 ):
     request_id = finished(inputs, result_format=result_format, result_destination="volume")
     events, report = from_servicex(request_id, report=True)
-    total, records = compute(ak.sum(events.x), report)
+    total, records = compute(ak.sum(events.x), report, scheduler="threads")
     assert total == sum(100 * file + event for file in range(4) for event in range(10))
     assert records.requests.to_list() == [0] * 4
     assert ak.all(records.read > 0)
