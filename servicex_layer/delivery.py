@@ -242,7 +242,7 @@ async def _submit_all(
     async with rest.connected():
         # Before the official client, which takes minutes to tell that a backend is not there.
         await rest.capabilities()
-        await official.check_titles(spec)
+        await official.check_names(spec)
 
         async def submit(sample: Any) -> TransformStatus | ServiceXLayerError:
             asked = official.request(sample, spec.General)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import entry_points
@@ -100,8 +101,8 @@ class Official:
         """Close the file of the local cache."""
         self._client.query_cache.close()
 
-    async def check_titles(self, spec: ServiceXSpec) -> None:
-        """Shorten names that are too long for a title, or refuse them: as the backend wants it."""
+    async def check_names(self, spec: ServiceXSpec) -> None:
+        """Shorten names that are too long or refuse them, as the backend wants it; refuse twins."""
         with self._explained():
             limit = await self._client.servicex.get_servicex_sample_title_limit()
         try:
@@ -109,6 +110,13 @@ class Official:
                 sample.validate_title(limit)
         except ValueError as error:
             raise InvalidArgumentError(f"{error}. Shorten it.") from error
+        names = Counter(sample.Name for sample in spec.Sample)
+        twice = [name for name, times in names.items() if times > 1]
+        if twice:
+            raise InvalidArgumentError(
+                f"Several samples of the specification are called {', '.join(twice)}; give each a "
+                "name of its own."
+            )
 
     def request(self, sample: Any, general: Any) -> Any:
         """Make the request of a sample.

@@ -7,6 +7,7 @@ import dask
 import pytest
 import yaml
 from dask.base import compute
+from distributed import Client
 from servicex import ServiceXSpec, dataset, query
 
 import servicex_layer as sxl
@@ -222,6 +223,24 @@ def test_submit_of_a_selection_that_is_a_text(service, inputs):
 def test_what_is_no_specification(service, spec, text):
     with pytest.raises(InvalidArgumentError, match=text):
         sxl.deliver(spec)
+
+
+def test_two_samples_of_one_name(service, inputs):
+    spec = {"Sample": [sample("one", inputs[:1]), sample("one", inputs[1:])]}
+    with pytest.raises(InvalidArgumentError, match=r"Several samples .* are called one"):
+        sxl.deliver(spec)
+    assert service.traffic.calls["submit"] == 0
+
+
+def test_samples_on_a_cluster_share_one_poller(service, inputs, cluster_of_processes):
+    spec = {"Sample": [sample(str(number), inputs[number:]) for number in range(4)]}
+    with Client(cluster_of_processes):
+        samples = sxl.deliver(spec, form=FORM)
+        found = compute(samples)[0]
+    assert [sorted(found[str(number)].x) for number in range(4)] == [
+        values(*range(number, 4)) for number in range(4)
+    ]
+    assert service.traffic.calls["info"] <= 2 + 4, "each request's feed asks once"
 
 
 def test_a_file_that_is_no_yaml(service, tmp_path):

@@ -588,6 +588,14 @@ def test_a_server_without_a_store_names_none(services):
     assert services["file-urls"].store is None
 
 
+def test_a_store_that_is_given_and_not_there():
+    with (
+        pytest.raises(BackendError, match=r"S3 store http://127\.0\.0\.1:9 .*refused"),
+        LocalServiceX(store=S3("http://127.0.0.1:9", "key", "secret")),
+    ):
+        pass
+
+
 @pytest.mark.parametrize("url", ["ftp://host", "host:9000", "http://", "http://host/path"])
 def test_what_is_no_url_of_a_store(url):
     with pytest.raises(InvalidArgumentError, match="no URL of an S3 store"):

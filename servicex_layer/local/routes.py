@@ -20,7 +20,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from servicex_layer.errors import InvalidArgumentError
+from servicex_layer.errors import BackendError, InvalidArgumentError
 from servicex_layer.local.book import APP_VERSION, IMAGE, Book, Request, Submission
 from servicex_layer.local.clock import Clock
 from servicex_layer.local.disturbed import Disturbances, Disturbed, HangUp
@@ -88,7 +88,11 @@ class Api:
         submission = _parse_submission(_parse_object(body), self.book.take_manual(body))
         request = self.book.add(submission)
         if self.store is not None:
-            await run_in_threadpool(self.store.make, request.id)
+            try:
+                await run_in_threadpool(self.store.make, request.id)
+            except BackendError as error:
+                self.book.fail(request, "Fatal", str(error))
+                raise HTTPException(503, str(error)) from error
         self.take(request)
         return JSONResponse({"request_id": request.id})
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import minio
-from minio.deleteobjects import DeleteObject
-from minio.error import MinioException
-from urllib3.exceptions import HTTPError
-
 from servicex_layer.errors import BackendError, InvalidArgumentError
+
+if TYPE_CHECKING:
+    from minio import Minio
 
 
 @dataclass(frozen=True)
@@ -55,31 +55,36 @@ class S3:
             "minio-secret-key": self.secret_key,
         }
 
-    def client(self) -> minio.Minio:
+    def client(self) -> Minio:
         """Make a client of the store."""
+        # minio takes its time to import
+        from minio import Minio
+
         said = self.status()
-        return minio.Minio(
+        return Minio(
             said["minio-endpoint"], self.access_key, self.secret_key, secure=said["minio-secured"]
         )
 
+    def check(self) -> None:
+        """Raise a `BackendError` where the store cannot be used."""
+        with self._using() as client:
+            client.list_buckets()
+
     def make(self, bucket: str) -> None:
         """Make a bucket; `BackendError` where the store does not."""
-        try:
-            self.client().make_bucket(bucket)
-        except (MinioException, HTTPError) as error:
-            raise self._failed(bucket, error) from error
+        with self._using() as client:
+            client.make_bucket(bucket)
 
     def put(self, bucket: str, name: str, path: Path) -> None:
         """Put a file into a bucket; `BackendError` where the store does not take it."""
-        try:
-            self.client().fput_object(bucket, name, str(path))
-        except (MinioException, HTTPError) as error:
-            raise self._failed(bucket, error) from error
+        with self._using() as client:
+            client.fput_object(bucket, name, str(path))
 
     def remove(self, bucket: str) -> None:
         """Remove a bucket and what is in it; without effect where it is gone."""
-        client = self.client()
-        try:
+        from minio.deleteobjects import DeleteObject
+
+        with self._using() as client:
             if not client.bucket_exists(bucket):
                 return
             objects = client.list_objects(bucket, recursive=True)
@@ -87,8 +92,15 @@ class S3:
             for error in client.remove_objects(bucket, names):
                 raise BackendError(f"{error.name} cannot be removed from {self.url}: {error.code}")
             client.remove_bucket(bucket)
-        except (MinioException, HTTPError) as error:
-            raise self._failed(bucket, error) from error
 
-    def _failed(self, bucket: str, error: Exception) -> BackendError:
-        return BackendError(f"the bucket {bucket} of the S3 store {self.url}: {error}")
+    @contextmanager
+    def _using(self) -> Iterator[Minio]:
+        from minio.error import MinioException
+        from urllib3.exceptions import HTTPError
+
+        try:
+            yield self.client()
+        except (MinioException, HTTPError) as error:
+            raise BackendError(
+                f"the S3 store {self.url} of the embedded ServiceX: {error}"
+            ) from error
