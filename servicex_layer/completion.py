@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from servicex_layer.locations import Locations
 from servicex_layer.model import Location, NoFile, ResultFile, TransformStatus
 from servicex_layer.rest import RestClient
 from servicex_layer.store import Store, open_store
+from servicex_layer.watch import Watch
 
 __all__ = ["CompletionFeed", "ended_badly"]
 
@@ -37,6 +39,8 @@ _PATIENCE = 0.1
 _LONGEST_OVERLAP = 3600.0
 # How many failed files an error names.
 _NAMED = 3
+# No file has this number, so that it is decided only with the end.
+_END = sys.maxsize
 # How many locations are asked for in one call.
 _BATCH = 256
 
@@ -68,6 +72,7 @@ class CompletionFeed:
     request_id: str
     polling: Polling
     status: TransformStatus | None
+    watch: Watch
     _rest: RestClient
     _locations: Locations | None
     _opening: asyncio.Lock
@@ -93,6 +98,7 @@ class CompletionFeed:
         self.request_id = request_id
         self.polling = polling
         self.status = None
+        self.watch = Watch(self)
         self._rest = rest
         self._locations = None
         self._opening = asyncio.Lock()
@@ -161,6 +167,17 @@ class CompletionFeed:
         place = number - len(self._ledger.files)
         return NoFile(number, failures[place] if place < len(failures) else None)
 
+    async def end(self) -> None:
+        """Wait until nothing more is to be expected, and have the request polled meanwhile.
+
+        Raises
+        ------
+        BackendError
+            Where the backend cannot be asked.
+        """
+        while not self._is_decided(_END, 1.0):
+            await self._progress(_END, 1.0)
+
     def _failed(self, status: TransformStatus) -> int:
         return max(len(self._ledger.failures), status.failed)
 
@@ -197,11 +214,6 @@ class CompletionFeed:
     def _check_whole(self, status: TransformStatus, store: Store) -> None:
         """Check that no file of a request that is over was lost among its counters and rows."""
         who = f"Request {self.request_id}: the backend {self._rest.backend.name}"
-        if status.completed + status.failed < status.files:
-            raise ProtocolError(
-                f"{who} says {status}, and nothing of the others. The result would not be whole; "
-                "ask the backend's operators."
-            )
         counted, rows = store.counted(status), self._ledger.rows
         found = rows - len(self._ledger.failures)
         if rows < counted or found < status.completed or (store.late and rows > counted):
@@ -209,6 +221,12 @@ class CompletionFeed:
             raise ProtocolError(
                 f"{who} counts {status.completed} finished and {status.failed} failed files but "
                 f"{listed}. The result would not be right; ask the backend's operators."
+            )
+        if len(self._ledger.files) + self._failed(status) < status.files:
+            raise ProtocolError(
+                f"{who} says {status}, and lists {len(self._ledger.files)} results. Nothing is "
+                "known of the others, and the result would not be whole; ask the backend's "
+                "operators."
             )
 
     async def locate(self, name: str, rejected: str | None = None) -> Location:

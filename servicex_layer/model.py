@@ -311,8 +311,10 @@ def _is_success(value: Any) -> bool:
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError(f"{value!r} is no text")
+    # JSON can hold what is no character; this raises a ValueError of its own.
+    value.encode()
     return value
 
 

@@ -35,7 +35,7 @@ from servicex_layer.http_calls import (
     tls,
 )
 from servicex_layer.model import Backend, Location, Row, TransformStatus
-from servicex_layer.safety import check_url
+from servicex_layer.safety import check_url, is_sendable
 from servicex_layer.tokens import Authorization
 
 __all__ = ["RestClient"]
@@ -130,7 +130,10 @@ class RestClient:
     async def capabilities(self) -> frozenset[str]:
         """Tell what the server can do; a server of 2024 names no capability at all."""
         info = await self._json("GET", "/servicex")
-        return frozenset(map(str, info.get("capabilities") or ()))
+        named = info.get("capabilities") or ()
+        if not isinstance(named, list | tuple):
+            raise ProtocolError(f"{self._who} names capabilities that are no list.")
+        return frozenset(map(str, named))
 
     async def status(self, request_id: str) -> TransformStatus:
         """Ask for the state of a request; of a bad dataset also what is wrong with it."""
@@ -194,7 +197,7 @@ class RestClient:
             raise ProtocolError(f"{self._who} sent file-urls without uris.")
         try:
             locations = {
-                str(name): Location(str(url), dict(headers or {}), float(expires))
+                str(name): Location(str(url), _headers(headers), float(expires))
                 for name, (url, headers, expires) in uris.items()
             }
         except (OverflowError, TypeError, ValueError):
@@ -275,7 +278,9 @@ class RestClient:
         if client is None:
             raise RuntimeError("a RestClient is used within its connected()")
         start = time.monotonic()
-        attempts = tenacity.AsyncRetrying(**policy(self._budget(start)), before_sleep=self._warn)
+        budget = self._budget(start)
+        warn = self._warn if budget > self._patience else None
+        attempts = tenacity.AsyncRetrying(**policy(budget), before_sleep=warn)
         try:
             return await attempts(self._attempt, client, method, path, arguments)
         except tenacity.RetryError as error:
@@ -353,6 +358,13 @@ class RestClient:
             self._clock_lead = date - datetime.now(UTC)
         except (KeyError, OverflowError, TypeError, ValueError):
             return
+
+
+def _headers(given: object) -> dict[str, str]:
+    headers: dict[str, str] = dict(given or {})  # type: ignore[call-overload]
+    if not all(is_sendable(text) for text in (*headers, *headers.values())):
+        raise ValueError("a header that cannot be sent")
+    return headers
 
 
 def _path(request_id: str) -> str:

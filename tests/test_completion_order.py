@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -76,7 +76,7 @@ class ModelServer:
         return TransformStatus(
             request_id,
             "Complete" if len(counted) == len(self.script) else "Running",
-            files=len(self.script),
+            files=sum(row.twin is None for row in self.script),
             completed=sum(row.success for row in counted),
             failed=sum(not row.success for row in counted),
         )
@@ -242,6 +242,22 @@ def test_a_list_that_is_shorter_than_the_counters_say_is_an_error_not_an_empty_p
         feed = a_feed(ModelServer(script, _hide_last))
         with pytest.raises(ProtocolError, match=r"counts 3 .* lists 2"):
             await partitions(feed, 3, range(3))
+
+    asyncio.run(observe())
+
+
+def test_two_files_that_have_one_object_are_an_error_as_one_of_them_is_lost():
+    script = [Scripted(created=i, late=0, lag=0, success=True) for i in range(3)]
+
+    def rename(rows):
+        rows[:] = [
+            replace(row, file=replace(row.file, name="0.root")) if row.file.id == 4 else row
+            for row in rows
+        ]
+
+    async def observe():
+        with pytest.raises(ProtocolError, match=r"3 of 3 files finished.* lists 2 results"):
+            await partitions(a_feed(ModelServer(script, rename)), 3, range(3))
 
     asyncio.run(observe())
 
