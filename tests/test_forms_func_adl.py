@@ -34,6 +34,9 @@ from servicex_layer.model import Location, ResultFile
 from servicex_layer.reading import read
 from servicex_layer.source import Source
 
+# func_adl_uproot uses names of `ast` that Python will drop.
+pytestmark = pytest.mark.filterwarnings(r"ignore:(ast\.|Attribute . is dep).*:DeprecationWarning")
+
 JETS = "AnalysisJets"
 PHYS = FuncADLQueryPHYS()
 
