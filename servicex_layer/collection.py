@@ -220,7 +220,7 @@ def _form_of_first(
     if status.over and status.files == 0:
         return RecordForm([], [])
     feed = process_feed(status.request_id, backend)
-    file = first_file(feed, feed.submit(feed.file(0, npartitions)))
+    file = first_file(feed, status, feed.submit(feed.file(0, npartitions)))
     if isinstance(file, NoFile):
         raise FormError(
             f"Request {status.request_id} has no finished file to tell the form. Give it, as in "

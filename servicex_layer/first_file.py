@@ -19,17 +19,20 @@ _QUIET = 1.0
 
 
 class _Feed(Protocol):
-    request_id: str
     status: TransformStatus | None
 
 
-def first_file(feed: _Feed, waiting: Future[ResultFile | NoFile]) -> ResultFile | NoFile:
+def first_file(
+    feed: _Feed, status: TransformStatus, waiting: Future[ResultFile | NoFile]
+) -> ResultFile | NoFile:
     """Wait for the first file, and tell of it on the standard error.
 
     Parameters
     ----------
     feed : object
-        The request's feed, which knows its state.
+        The request's feed, which will know its state.
+    status : TransformStatus
+        The state so far.
     waiting : concurrent.futures.Future
         Of the file; cancelled where the waiting is interrupted.
     """
@@ -38,10 +41,10 @@ def first_file(feed: _Feed, waiting: Future[ResultFile | NoFile]) -> ResultFile 
         with _Line() as line:
             while not _is_done(waiting):
                 seconds = time.monotonic() - started
-                state = "" if feed.status is None else f"; {feed.status}"
                 line.show(
-                    f"Request {feed.request_id}: waiting for its first file to tell the form "
-                    f"({seconds:.0f} s{state}). With form=… there is no need to wait."
+                    f"Request {status.request_id}: waiting for its first file to tell the form "
+                    f"({seconds:.0f} s; {feed.status or status}). With form=… there is no need to "
+                    "wait."
                 )
         return waiting.result()
     finally:

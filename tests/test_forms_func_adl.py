@@ -34,8 +34,8 @@ from servicex_layer.model import Location, ResultFile
 from servicex_layer.reading import read
 from servicex_layer.source import Source
 
-# func_adl_uproot uses names of `ast` that Python will drop.
-pytestmark = pytest.mark.filterwarnings(r"ignore:(ast\.|Attribute . is dep).*:DeprecationWarning")
+# func_adl_uproot uses of `ast` what Python will drop.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 JETS = "AnalysisJets"
 PHYS = FuncADLQueryPHYS()
