@@ -18,6 +18,7 @@ from distributed import Client, LocalCluster
 
 import servicex_layer as sxl
 from servicex_layer.errors import (
+    AuthorizationError,
     CompletionOrderError,
     ConfigError,
     InvalidArgumentError,
@@ -239,6 +240,46 @@ def test_no_token_is_in_a_graph_or_a_repr(cluster, service, submit, inputs):
     shown = [repr(vars(plugin)), repr(events.dask), repr(dict(events.dask))]
     assert token not in "".join(shown)
     assert token.encode() not in pickle.dumps(events.dask)
+
+
+@pytest.fixture
+def change_token(service, tmp_path):
+    """Have a servicex.yaml whose token can be changed."""
+    path = tmp_path / "servicex.yaml"
+    text = service.servicex_yaml.read_text()
+    good = text.partition("token: ")[2].split()[0]
+
+    def change(token):
+        path.write_text(text.replace(good, token or good))
+
+    with dask.config.set({"servicex-layer.config-path": str(path)}):
+        yield change
+
+
+@pytest.mark.parametrize("scheduler", ["threads", "cluster_of_processes"], indirect=True)
+def test_a_new_token_reaches_what_is_followed_already(
+    scheduler, service, submit, inputs, change_token
+):
+    request_id = submit(inputs)
+    events = by_hand(request_id, 4)
+
+    def register():
+        if scheduler.startswith("cluster"):
+            sxl.register()
+
+    change_token(None)
+    register()
+    service.release(request_id, 2)
+    assert events.x.partitions[0].compute()[0] == 200
+    change_token("a.bad.token")
+    register()
+    service.release(request_id, 1)
+    with pytest.raises(AuthorizationError, match="rejected the refresh token"):
+        events.x.partitions[1].compute()
+    change_token(None)
+    register()
+    service.release(request_id, 0, 3)
+    assert firsts(events) == [2, 1, 0, 3], "the numbers that were given out stay"
 
 
 # Without a shared feed
