@@ -11,6 +11,7 @@ from typing import Any
 
 import awkward as ak
 import hypothesis.strategies as st
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import uproot
@@ -111,6 +112,30 @@ def test_parquet_of_any_type(directory: Path, data: st.DataObject):
     pq.write_table(table, result)
     for form in ways(result):
         assert_true(form, result, "parquet")
+
+
+ARROW = {
+    "binary": pa.array([b"a", None, b"\0c"]),
+    "fixed-size binary": pa.array([b"abc", b"def", b"ghi"], pa.binary(3)),
+    "large string": pa.array(["a", None, "c"], pa.large_string()),
+    "timestamp": pa.array([1, None, 3], pa.timestamp("ns", tz="UTC")),
+    "duration": pa.array([1, 2, 3], pa.duration("us")),
+    "date": pa.array([1, 2, None], pa.date32()),
+    "fixed-size list": pa.array([[1, 2], None, [5, 6]], pa.list_(pa.int32(), 2)),
+    "large list": pa.array([[1], [], None], pa.large_list(pa.uint8())),
+    "list of lists": pa.array([[[1], None], None, []]),
+    "list of records": pa.array([[{"a": 1, "b": None}], [], None]),
+    "record": pa.array([{"a": 1, "b": [1.5]}, None, {"a": None, "b": None}]),
+    "categories": pa.array(["a", None, "a"]).dictionary_encode(),
+    "nothing": pa.nulls(3),
+}
+
+
+@pytest.mark.parametrize("name", ARROW)
+def test_parquet_of_arrows_own_types(tmp_path: Path, name: str):
+    pq.write_table(pa.table({"c": ARROW[name], "x": [1, 2, 3]}), tmp_path / "a")
+    for form in ways(tmp_path / "a"):
+        assert_true(form, tmp_path / "a", "parquet")
 
 
 # Real files, all the way
