@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from typing import Any
 
@@ -127,9 +128,10 @@ def _select(
 
 
 def complete(array: ak.contents.Content, form: Form) -> ak.contents.Content:
-    """Give records that have a name all of their fields, with placeholders for those not read.
+    """Give records all of their fields, with placeholders for those not read.
 
-    Behaviors go by the fields that are there: no four-vector has a ``pt`` and nothing else.
+    ``ak.num(events.x, axis=0)`` needs an ``x``, but nothing that is in it; and behaviors go by the
+    fields that are there: no four-vector has a ``pt`` and nothing else.
 
     Parameters
     ----------
@@ -146,23 +148,25 @@ def complete(array: ak.contents.Content, form: Form) -> ak.contents.Content:
         if (array.is_list or array.is_option) and form.parameter("__array__") not in KINDS:
             return array.copy(content=complete(array.content, form.content))
         return array
-    named = form.parameter("__record__") is not None
-    fields = [name for name in form.fields if named or name in array.fields]
-    contents = [
-        complete(array.content(name), form.content(name))
-        if name in array.fields
-        else _placeholders(form.content(name), array.length)
-        for name in fields
-    ]
-    if len(fields) == len(array.fields):
-        return array.copy(contents=contents)  # a tuple remains one
-    return array.copy(contents=contents, fields=fields)
+    missing = [name for name in form.fields if name not in array.fields]
+    there = {name: complete(array.content(name), form.content(name)) for name in array.fields}
+    if not missing:
+        return array.copy(contents=list(there.values()))  # a tuple remains one
+    left = RecordForm([form.content(name) for name in missing], missing)
+    stand_ins = _placeholders(left, array.length)
+    there |= {name: stand_ins.content(name) for name in missing}
+    contents = [there[name] for name in form.fields]
+    return array.copy(contents=contents, fields=form.fields)
 
 
 def placeholder(dtype: np.dtype[Any]) -> Any:
     """Give a buffer that stands for what is not read, and says so to who touches it."""
-    nplike = ak.contents.NumpyArray(np.empty(0)).backend.nplike
-    return PlaceholderArray(nplike=nplike, shape=(unknown_length,), dtype=dtype)
+    return PlaceholderArray(nplike=_nplike(), shape=(unknown_length,), dtype=dtype)
+
+
+@functools.cache
+def _nplike() -> Any:
+    return ak.contents.NumpyArray(np.empty(0)).backend.nplike
 
 
 def lists(counts: Any, form: Form) -> ak.contents.Content:

@@ -223,3 +223,27 @@ def test_lengths_of_a_column_that_is_not_there(
     lengths = ak.num(from_servicex(request_of(source, result_format), form=form).z)
     with pytest.raises(SchemaMismatchError, match="z"):
         lengths.compute(scheduler="sync")
+
+
+@pytest.mark.parametrize("result_format", FORMATS)
+def test_columns_that_are_named_but_not_read(
+    request_of: Callable[..., str], source: Path, recorded: Recorded, result_format: str
+):
+    events = from_servicex(request_of(source, result_format))
+    named = [ak.count(events.x), ak.num(events[["x", "s"]], axis=0), ak.ones_like(events.y)]
+    count, number, ones = compute(*named, scheduler="sync")
+    assert (count, number, ones.to_list()) == (4, 4, [1, 1, 1, 1])
+    total, count = compute(ak.sum(events.y), ak.count(events.x), scheduler="sync")
+    assert (total, count) == (6, 4)
+    assert [columns for _, columns in recorded] == [frozenset(), {"y"}]
+
+
+@pytest.mark.parametrize("result_format", ["root-rntuple", "parquet"])
+def test_fields_that_are_named_but_not_read(
+    request_of: Callable[..., str], nested: Path, result_format: str
+):
+    events = from_servicex(request_of(nested, result_format))
+    both = ak.num(events.muons.pt), ak.sum(events.muons.eta)
+    counts, total = compute(*both, scheduler="sync")
+    assert (counts.to_list(), total) == ([1, 0, 2], 6)
+    assert compute(ak.count(events.muons.pt, axis=1), scheduler="sync")[0].to_list() == [1, 0, 2]
