@@ -17,6 +17,7 @@ from typing import Any
 
 import click
 import dask
+import httpx
 import numpy as np
 import uproot
 from dask.highlevelgraph import HighLevelGraph
@@ -24,6 +25,7 @@ from dask_awkward.lib.core import Array, new_array_object
 from distributed import Client, LocalCluster
 
 from servicex_layer import SXFileLayer, UprootLoadLayer
+from servicex_layer.config import find_backend
 from servicex_layer.local import LocalServiceX
 from servicex_layer.model import FILE_LAYER
 
@@ -112,9 +114,9 @@ class ServiceProcess:
             raise answer
         return answer
 
-    def submit(self, paths: Sequence[Path], *, manual: bool = False) -> str:
-        """Submit files of `tiny_files`."""
-        request_id: str = self.run(_submit, paths, manual)
+    def submit(self, paths: Sequence[Path], **options: Any) -> str:
+        """Submit files with a tree `events`; options are those of `LocalServiceX.submit`."""
+        request_id: str = self.run(_submit, paths, options)
         return request_id
 
     def release(self, request_id: str, *indices: int) -> float:
@@ -168,8 +170,8 @@ def _serve(pipe: Connection, options: dict[str, Any]) -> None:
             pipe.send(answer)
 
 
-def _submit(service: LocalServiceX, paths: Sequence[Path], manual: bool) -> str:
-    return service.submit(paths, tree="events", manual=manual)
+def _submit(service: LocalServiceX, paths: Sequence[Path], options: dict[str, Any]) -> str:
+    return service.submit(paths, tree="events", **options)
 
 
 def _release(service: LocalServiceX, request_id: str, indices: Sequence[int]) -> float:
@@ -202,6 +204,28 @@ def _take_traffic(service: LocalServiceX) -> tuple[dict[str, int], int]:
     answer = dict(traffic.calls), traffic.rows
     traffic.reset()
     return answer
+
+
+# What `servicex.deliver` knows: what an analysis of today begins with
+
+
+def results_of(request_id: str, interval: float = 0.25) -> list[str]:
+    """Wait until a transform is complete; gives the names of its results."""
+    url = f"{find_backend().url}/servicex/transformation/{request_id}"
+    with httpx.Client(trust_env=False) as http:
+        while http.get(url).json()["status"] != "Complete":
+            time.sleep(interval)
+        rows = http.get(f"{url}/results").json()["results"]
+    return [row["s3-object-name"] for row in rows]
+
+
+def urls_of(request_id: str, interval: float = 0.25) -> list[str]:
+    """Wait until a transform is complete; gives the URLs of its results."""
+    names = results_of(request_id, interval)
+    body = {"request_id": request_id, "file_list": names, "scheme": "http"}
+    url = f"{find_backend().url}/servicex/transformation/file-urls"
+    uris = httpx.post(url, json=body, trust_env=False).json()["uris"]
+    return [uris[name][0] for name in names]
 
 
 # Dask

@@ -1,0 +1,162 @@
+"""A finished request of many small local files, beside `uproot.dask` over the same files."""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import awkward as ak
+import dask
+import numpy as np
+import uproot
+from _common import cluster_of, results_of, service_process  # type: ignore[import-not-found]
+from _figures import figure, report  # type: ignore[import-not-found]
+from dask_awkward.lib.core import Array
+from distributed import Client
+
+import servicex_layer as sxl
+from servicex_layer.forms import as_form
+
+_FORM = "{event: int64, x: float64, y: float64, nv: int32, v: var * float64}"
+_EVENTS = 1000
+_PEER = "uproot.dask over the same files, known form"
+
+
+def write(directory: Path, count: int) -> list[Path]:
+    """Write files of about 50 kB."""
+    chance = np.random.default_rng(1)
+    paths = []
+    for index in range(count):
+        lengths = chance.integers(0, 5, _EVENTS)
+        columns = {
+            "event": np.arange(_EVENTS) + _EVENTS * index,
+            "x": chance.normal(size=_EVENTS),
+            "y": chance.normal(size=_EVENTS),
+            "v": ak.unflatten(chance.normal(size=lengths.sum()), lengths),
+        }
+        paths.append(directory / f"{index:06}.root")
+        with uproot.recreate(paths[-1], compression=None) as file:
+            file.mktree("events", columns)
+    return paths
+
+
+def analysis(events: Array) -> Any:
+    """Use three of the columns; what comes tells whether each event was read once."""
+    return ak.sum(events.event), ak.sum(events.v[events.v > 1]), ak.count(events.x)
+
+
+def by_us(request_id: str) -> Array:
+    """Make an array of a request that is over."""
+    return sxl.from_servicex(request_id, form=_FORM)
+
+
+def by_uproot(paths: list[str]) -> Array:
+    """Make an array of the files, none of which is opened."""
+    files = dict.fromkeys(paths, "events")
+    events: Array = uproot.dask(files, open_files=False, known_base_form=as_form(_FORM))
+    return events
+
+
+def seconds(make: Callable[[], Array], found: list[Any]) -> float:
+    """Measure from nothing to the result."""
+    start = time.perf_counter()
+    found.append(dask.compute(*analysis(make())))  # type: ignore[attr-defined]
+    return time.perf_counter() - start
+
+
+def check(found: list[Any], files: int) -> None:
+    """End the benchmark where results differ, or not every event was read once."""
+    first, *others = [np.array(one, dtype=float) for one in found]
+    number = files * _EVENTS
+    wrong = first[0] != number * (number - 1) // 2 or first[2] != number
+    if wrong or not all(np.allclose(first, other, rtol=1e-12) for other in others):
+        raise SystemExit(f"WRONG RESULT: {found}")
+
+
+def most_memory(client: Client) -> float:
+    """Tell how much memory the largest worker has had, in MB."""
+    return max(client.run(_most_memory).values())
+
+
+def _most_memory() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+def main() -> None:
+    """Measure by turns."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="%(default)s")
+    parser.add_argument("--small-files", type=int, default=1000, help="%(default)s")
+    options, _ = parser.parse_known_args()
+    count = options.small_files
+    figures = []
+    with (
+        TemporaryDirectory(prefix="servicex-layer-bench-") as directory,
+        service_process() as service,
+    ):
+        request_id = service.submit(write(Path(directory), count), result_destination="volume")
+        paths = results_of(request_id)
+        ways = {"ours": lambda: by_us(request_id), "theirs": lambda: by_uproot(paths)}
+        found: list[Any] = []
+        times: dict[str, list[float]] = {name: [] for name in ways}
+        memory: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(options.rounds):
+            for name, make in ways.items():
+                # A cluster for each: what it has had of memory is what this took.
+                with cluster_of(2) as client:
+                    client.run(_warm_up)
+                    times[name].append(seconds(make, found))
+                    memory[name].append(most_memory(client))
+        figures.append(
+            figure(
+                f"finished request: {count} files of 50 kB, LocalCluster(processes=True) of 2",
+                _PEER,
+                times["ours"],
+                times["theirs"],
+                1.05,
+            )
+        )
+        for scheduler in ("threads", "sync"):
+            times = {name: [] for name in ways}
+            with dask.config.set(scheduler=scheduler):
+                for _ in range(options.rounds + 1):
+                    for name, make in ways.items():
+                        times[name].append(seconds(make, found))
+            figures.append(
+                figure(
+                    f"the same on {scheduler}",
+                    _PEER,
+                    times["ours"][1:],
+                    times["theirs"][1:],
+                    1.02,
+                )
+            )
+        figures.append(
+            figure(
+                "the same: memory of the larger worker",
+                _PEER,
+                memory["ours"],
+                memory["theirs"],
+                1.1,
+                "MB",
+            )
+        )
+    check(found, count)
+    report("A finished request of small local files", figures)
+
+
+def _warm_up() -> None:
+    import dask_awkward  # noqa: F401
+    import uproot  # noqa: F401
+
+    import servicex_layer.layers
+    import servicex_layer.root_files  # noqa: F401
+
+
+if __name__ == "__main__":
+    main()
