@@ -8,6 +8,7 @@ import http.client
 import logging
 import os
 import threading
+import urllib.parse
 import urllib.request
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from urllib3.exceptions import LocationValueError
 
 from servicex_layer.http_calls import http_timeout, tls
 from servicex_layer.ranges import Range
+from servicex_layer.safety import check_url
 
 __all__ = ["CONNECTIONS", "get", "get_each"]
 
@@ -48,7 +50,7 @@ def get(url: str, headers: Mapping[str, str], wanted: Range | None) -> Answer:
             url,
             headers=_asking_for(wanted, headers),
             timeout=_timeout(),
-            retries=urllib3.Retry(
+            retries=_Redirects(
                 total=None,
                 connect=0,
                 read=0,
@@ -57,6 +59,20 @@ def get(url: str, headers: Mapping[str, str], wanted: Range | None) -> Answer:
                 remove_headers_on_redirect=[*headers],
             ),
         )
+
+
+class _Redirects(urllib3.Retry):
+    """Follows redirects, but no further than URLs of results may lead."""
+
+    def increment(self, method: Any = None, url: Any = None, *rest: Any, **known: Any) -> Any:
+        """See `urllib3.Retry.increment`."""
+        response = known.get("response")
+        target = response.get_redirect_location() if response is not None else None
+        if target:
+            here = urllib3.util.parse_url(url)
+            store = f"{here.scheme}://{here.netloc}"
+            check_url(urllib.parse.urljoin(url, target), store, "a result")
+        return super().increment(method, url, *rest, **known)
 
 
 def get_each(

@@ -319,6 +319,17 @@ def test_a_refresh_token_that_is_rejected_on_the_way(scheduler, use_service, inp
         assert service.traffic.calls["token"] == 1
 
 
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "http://169.254.169.254/a.root"])
+def test_stores_that_redirect_inside(scheduler, service, finished, inputs, url):
+    events = sxl.from_servicex(finished(inputs[:1]), form=FORM)
+    with (
+        service.disturbed(HttpFault(route="file", redirect=url)),
+        pytest.raises(ProtocolError, match="is this backend to be trusted") as info,
+    ):
+        events.x.compute()
+    assert "signature" not in str(info.value)
+
+
 # Results
 
 

@@ -6,6 +6,7 @@ import logging
 import os
 import pickle
 import re
+import socket
 import stat
 import traceback
 import warnings
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import dask
 import httpx
+import psutil  # type: ignore[import-untyped]
 import pytest
 from dask.base import compute
 from distributed import Client, LocalCluster, Security
@@ -212,6 +214,21 @@ def test_a_token_that_others_can_read_on_its_way_is_warned_of_once():
     with pytest.warns(InsecureClusterWarning, match=r"tcp://192\.0\.2\.7:8786 unencrypted.*TLS"):
         _warn_of_readers("tcp://192.0.2.7:8786")
     _warn_of_readers("tcp://192.0.2.7:8786")
+
+
+def test_who_registers_with_such_a_cluster_is_warned(service):
+    found = [one for card in psutil.net_if_addrs().values() for one in card]
+    others = [one.address for one in found if one.family == socket.AF_INET]
+    address = next((one for one in others if not one.startswith("127.")), None)
+    if address is None:
+        pytest.skip("this machine has no address but its own")
+    with (
+        LocalCluster(n_workers=0, host=address, dashboard_address=":0") as cluster,
+        Client(cluster) as client,
+    ):
+        with pytest.warns(InsecureClusterWarning, match=address):
+            sxl.register(client)
+        sxl.register(client)
 
 
 def test_a_cluster_with_tls(service, finished, inputs):

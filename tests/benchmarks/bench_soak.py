@@ -27,6 +27,7 @@ from _common import (  # type: ignore[import-not-found]
     tiny_files,
     verdict,
 )
+from dask.base import compute
 from distributed import Client
 
 from servicex_layer import from_servicex
@@ -124,7 +125,7 @@ def main() -> None:
 def one_round(requests: Sequence[str], files: int) -> int:
     """Compute requests at once; ends the benchmark where a result is not the right one."""
     pairs = [from_servicex(request, form=FORM, report=True) for request in requests]
-    found = dask.compute(*[(events.event, report) for events, report in pairs])
+    found = compute(*[(events.event, report) for events, report in pairs])
     count = 0
     for request, (events, report) in zip(requests, found, strict=True):
         reported = sorted(one for one in report.failed.to_list() if one is not None)
@@ -144,12 +145,13 @@ def killing(client: Client) -> Iterator[list[int]]:
     killed: list[int] = []
     over = threading.Event()
     chance = random.Random(0)
+    cluster: Any = client.cluster
 
     def kill() -> None:
         while not over.wait(chance.uniform(0.5, 1.5) * _KILL_EVERY):
             # Not one that its nanny is still starting.
-            ready = {worker.nanny for worker in client.cluster.scheduler.workers.values()}
-            nannies = client.cluster.workers.values()
+            ready = {worker.nanny for worker in cluster.scheduler.workers.values()}
+            nannies = cluster.workers.values()
             pids = [nanny.pid for nanny in nannies if nanny.address in ready and nanny.pid]
             if pids:
                 killed.append(chance.choice(sorted(pids)))
