@@ -135,6 +135,20 @@ def test_parquet_of_arrows_own_types(tmp_path: Path, name: str):
     assert_true(tmp_path / "a", "parquet", *ways(tmp_path / "a"))
 
 
+def test_parquet_of_half_precision(tmp_path: Path):
+    """A datashape cannot say it."""
+    halves = pa.array(
+        [[{"h": 1.5}, {"h": None}], [], None], pa.list_(pa.struct({"h": pa.float16()}))
+    )
+    pq.write_table(pa.table({"c": halves}), tmp_path / "a")
+    form = as_form(datashape(tmp_path / "a"))
+    assert str(form.type) == "{c: option[var * ?{h: ?float32}]}"
+    found = computed(tmp_path / "a", "parquet", form)
+    assert str(found.type) == f"3 * {form.type}"
+    assert found.c.to_list() == halves.to_pylist()
+    assert_true(tmp_path / "a", "parquet", tmp_path / "a")
+
+
 # Real files, all the way
 
 

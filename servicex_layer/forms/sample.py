@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from awkward.forms import RecordForm
+from awkward.forms import Form, RecordForm
 
 from servicex_layer.columns import datashape_of
 from servicex_layer.errors import FormError, MissingExtraError
@@ -46,7 +46,7 @@ def datashape(path: str | os.PathLike[str], tree: str | None = None) -> str:
     >>> datashape("result.root")  # doctest: +SKIP
     '{JetPt: var * float64, met: float32}'
     """
-    return datashape_of(from_sample(path, tree))
+    return datashape_of(_without_halves(from_sample(path, tree)))
 
 
 def from_sample(path: str | os.PathLike[str], tree: str | None = None) -> RecordForm:
@@ -73,6 +73,15 @@ def from_sample(path: str | os.PathLike[str], tree: str | None = None) -> Record
             with RootTree(body, tree, what) as found:
                 return found.form()
     raise FormError(f"{what} is neither a ROOT file nor a Parquet file.")
+
+
+def _without_halves(form: Form) -> Form:
+    """Take ``float32`` for ``float16``, which datashapes do not have: it holds all the values."""
+    if form.is_numpy:
+        return form.copy(primitive="float32") if form.primitive == "float16" else form
+    if form.is_record or form.is_union:
+        return form.copy(contents=[_without_halves(content) for content in form.contents])
+    return form if form.is_unknown else form.copy(content=_without_halves(form.content))
 
 
 def is_url(text: str) -> bool:
