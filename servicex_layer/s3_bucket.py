@@ -136,8 +136,8 @@ class _Connections(urllib3.PoolManager):
         self.clock_lead = None
 
     def urlopen(self, *args: Any, **kwargs: Any) -> urllib3.BaseHTTPResponse:
-        """See `urllib3.PoolManager.urlopen`."""
-        response = super().urlopen(*args, **kwargs)
+        """See `urllib3.PoolManager.urlopen`; what is signed for one store goes to no other."""
+        response = super().urlopen(*args, **{**kwargs, "redirect": False})
         # The header is older than its arrival, and cut to whole seconds: never ahead.
         with suppress(KeyError, ValueError):
             self.clock_lead = parsedate_to_datetime(response.headers["Date"]) - datetime.now(UTC)

@@ -20,6 +20,7 @@ from servicex_layer.http_calls import PassingError, policy
 from servicex_layer.model import Location, ResultFile, Row, StoreAccess, TransformStatus
 from servicex_layer.rest import RestClient
 from servicex_layer.s3_bucket import Bucket
+from servicex_layer.safety import check_url
 
 __all__ = ["Listing", "Presigned"]
 
@@ -48,7 +49,7 @@ class Presigned(BackendRows):
     ) -> None:
         super().__init__(rest, request_id)
         self._patience = patience
-        self._bucket = Bucket(request_id, access)
+        self._bucket = self._open(access)
 
     async def urls(self, names: Sequence[str]) -> Mapping[str, Location]:
         """See `servicex_layer.store.Store.urls`."""
@@ -91,8 +92,12 @@ class Presigned(BackendRows):
             )
         if access == self._bucket.access:
             return False
-        self._bucket = Bucket(self._request_id, access)
+        self._bucket = self._open(access)
         return True
+
+    def _open(self, access: StoreAccess) -> Bucket:
+        check_url(str(access), self._rest.backend.url, "the S3 store of its results")
+        return Bucket(self._request_id, access)
 
 
 class Listing(Presigned):

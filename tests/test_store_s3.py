@@ -380,6 +380,15 @@ class Refusing(Bucketful):
         return self.xml(said, self.http_status)
 
 
+class SendingOn(Bucketful):
+    """A store that is elsewhere, as it says."""
+
+    target = ""
+
+    def xml(self, _content, status=307):
+        return status, b"", {"Location": self.target}
+
+
 class WebPage(Bucketful):
     """No store at all."""
 
@@ -426,9 +435,25 @@ def test_a_status_that_names_no_store(feed_of, endpoint):
 
 def test_a_status_that_names_nonsense_as_its_store(feed_of):
     script = Bucketful(["a.root"], at_a_time=1)
-    script.says = {"minio-endpoint": "a b/c?d"}
-    with pytest.raises(ProtocolError, match=r"'a b/c[?]d' .* no host and port"):
+    script.says = {"minio-endpoint": "127.0.0.1/path"}
+    with pytest.raises(ProtocolError, match=r"'127.0.0.1/path' .* no host and port"):
         asyncio.run(feed_of(script).file(0, 1))
+
+
+def test_a_store_that_leads_inside_is_not_asked(feed_of):
+    script = Bucketful(["a.root"], at_a_time=1)
+    script.says = {"minio-endpoint": "169.254.169.254"}
+    with pytest.raises(ProtocolError, match=r"S3 store .* link-local"):
+        asyncio.run(feed_of(script).file(0, 1))
+
+
+def test_a_store_that_sends_on_is_not_followed(feed_of, serve):
+    elsewhere = Bucketful(["a.root"], at_a_time=1)
+    script = SendingOn(["a.root"], at_a_time=1)
+    script.target = f"{serve(elsewhere.answer)}/a-request?list-type=2"
+    with pytest.raises(BackendError, match="S3 store"):
+        asyncio.run(feed_of(script).file(0, 1))
+    assert not elsewhere.calls
 
 
 def test_a_store_that_is_not_there(feed_of):
