@@ -103,6 +103,7 @@ def test_array_of_no_files(finished: Callable[..., str]):
     assert str(from_servicex(finished([]), form=FORM).compute().type) == f"0 * {FORM}"
 
 
+@pytest.mark.filterwarnings("ignore::servicex_layer.errors.FailedFilesWarning")
 def test_failed_files_are_empty_partitions_at_the_end(
     use_service: Callable[[LocalServiceX], None], inputs: list[Path]
 ):
@@ -139,6 +140,7 @@ def test_form_as_a_form(finished: Callable[..., str], inputs: list[Path]):
     assert str(from_servicex(finished(inputs), form=form).compute().type) == f"40 * {FORM}"
 
 
+@pytest.mark.filterwarnings("ignore::servicex_layer.errors.FailedFilesWarning")
 def test_form_of_a_request_whose_files_all_failed(finished: Callable[..., str], inputs: list[Path]):
     request_id = finished(inputs, "no-such-tree")
     assert from_servicex(request_id, form=FORM).x.compute().to_list() == []
