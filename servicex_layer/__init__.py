@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from servicex_layer.collection import from_servicex
     from servicex_layer.coordinator import register
     from servicex_layer.delivery import deliver, submit
+    from servicex_layer.following import progress
     from servicex_layer.layers import SXFileLayer, UprootLoadLayer
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "forms",
     "from_servicex",
     "local",
+    "progress",
     "register",
     "report",
     "submit",
@@ -37,6 +39,7 @@ _HOMES = {
     "UprootLoadLayer": "layers",
     "deliver": "delivery",
     "from_servicex": "collection",
+    "progress": "following",
     "register": "coordinator",
     "submit": "delivery",
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from servicex_layer.cli_requests import files, status
 from servicex_layer.demo import check_extras
 from servicex_layer.errors import ServiceXLayerError
 
@@ -17,6 +18,10 @@ from servicex_layer.errors import ServiceXLayerError
 @click.version_option(package_name="servicex_layer")
 def main() -> None:
     """Lazy arrays over what ServiceX delivers."""
+
+
+main.add_command(files)
+main.add_command(status)
 
 
 @main.command()

@@ -158,6 +158,8 @@ class FeedsPlugin(SchedulerPlugin):
         self._scheduler = scheduler
         scheduler.handlers["servicex_backend"] = self.servicex_backend
         scheduler.handlers["servicex_locate"] = self.servicex_locate
+        scheduler.handlers["servicex_look"] = self.servicex_look
+        scheduler.stream_handlers["servicex_note"] = self.servicex_note
         scheduler.stream_handlers["servicex_want"] = self.servicex_want
         scheduler.stream_handlers["servicex_unwant"] = self.servicex_unwant
         await scheduler.register_worker_plugin(
@@ -181,6 +183,8 @@ class FeedsPlugin(SchedulerPlugin):
         for wait in waits:
             wait.cancel()
         await asyncio.gather(*waits, return_exceptions=True)
+        for feed in self._feeds.values():
+            await feed.watch.close()
 
     def servicex_backend(
         self,
@@ -225,6 +229,17 @@ class FeedsPlugin(SchedulerPlugin):
             return pickle.dumps(error)
         return pickle.dumps(location)
 
+    def servicex_note(self, worker: str, which: dict[str, Any], number: int, received: int) -> None:
+        """Note that a partition was read on a worker."""
+        del worker
+        feed = self._feeds.get((which["backend"], which["request_id"]))
+        if feed is not None:
+            feed.watch.note(number, received)
+
+    async def servicex_look(self, which: dict[str, Any], since: int) -> dict[str, Any]:
+        """Tell a client how far a request is."""
+        return dataclasses.asdict(self._feed(**which).watch.look(since))
+
     async def _tell(
         self, worker: str, wait: int, which: dict[str, Any], wanted: dict[str, Any]
     ) -> None:
@@ -241,8 +256,15 @@ class FeedsPlugin(SchedulerPlugin):
                 "See the scheduler's log; this is an error of servicex_layer."
             )
         self._waits.pop((worker, wait), None)
+        near = [] if isinstance(answer, Exception) else self._feed(**which).decided_with(**wanted)
         self._scheduler.worker_send(
-            worker, {"op": "servicex_answer", "wait": wait, "answer": pickle.dumps(answer)}
+            worker,
+            {
+                "op": "servicex_answer",
+                "wait": wait,
+                "answer": pickle.dumps(answer),
+                "near": pickle.dumps(near),
+            },
         )
 
     def _feed(self, request_id: str, backend: str | None) -> CompletionFeed:
@@ -273,12 +295,16 @@ class SubscriberPlugin(WorkerPlugin):
 
     name = _NAME
     worker: Worker
-    _answers: dict[int, asyncio.Future[bytes]]
+    known: dict[tuple[Any, ...], ResultFile | NoFile]
+    """What will not change any more, by what was asked."""
+
+    _answers: dict[int, asyncio.Future[tuple[bytes, bytes]]]
     _numbers: itertools.count[int]
 
     def setup(self, worker: Worker) -> None:
         """See `distributed.WorkerPlugin.setup`."""
         self.worker = worker
+        self.known = {}
         self._answers = {}
         self._numbers = itertools.count()
         worker.stream_handlers["servicex_answer"] = self.servicex_answer
@@ -289,16 +315,16 @@ class SubscriberPlugin(WorkerPlugin):
         for answer in self._answers.values():
             answer.cancel()
 
-    def servicex_answer(self, wait: int, answer: bytes) -> None:
+    def servicex_answer(self, wait: int, answer: bytes, near: bytes) -> None:
         """Take what the scheduler tells."""
         future = self._answers.get(wait)
         if future is not None and not future.done():
-            future.set_result(answer)
+            future.set_result((answer, near))
 
-    async def ask(self, **question: Any) -> bytes:
+    async def ask(self, **question: Any) -> tuple[bytes, bytes]:
         """Ask the scheduler for a file and wait for the answer."""
         wait = next(self._numbers)
-        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[tuple[bytes, bytes]] = asyncio.get_running_loop().create_future()
         self._answers[wait] = future
         self._send({"op": "servicex_want", "wait": wait, **question})
         try:
@@ -308,6 +334,11 @@ class SubscriberPlugin(WorkerPlugin):
             raise
         finally:
             del self._answers[wait]
+
+    def note(self, **what: Any) -> None:
+        """Tell the scheduler that a partition was read, from any thread."""
+        message = {"op": "servicex_note", **what}
+        loop_of(self.worker).call_soon_threadsafe(self._send, message)
 
     def _send(self, message: dict[str, Any]) -> None:
         stream: Any = self.worker.batched_stream
@@ -334,11 +365,21 @@ class ClusterFeed:
         self, number: int, npartitions: int, max_failed: float = 1.0
     ) -> ResultFile | NoFile:
         """See `servicex_layer.feeds.Feed.file`."""
-        answer = await self._subscriber.ask(
+        answer, near = await self._subscriber.ask(
             which=self._which, number=number, npartitions=npartitions, max_failed=max_failed
         )
         file: ResultFile | NoFile = _opened(answer)
+        for other in _opened(near):
+            which = (*self._which.values(), other.number, npartitions, max_failed)
+            self._subscriber.known[which] = other
         return file
+
+    def decided(
+        self, number: int, npartitions: int, max_failed: float = 1.0
+    ) -> ResultFile | NoFile | None:
+        """See `servicex_layer.feeds.Feed.decided`."""
+        which = (*self._which.values(), number, npartitions, max_failed)
+        return self._subscriber.known.get(which)
 
     async def locate(self, name: str, rejected: str | None = None) -> Location:
         """See `servicex_layer.feeds.Feed.locate`."""
@@ -346,6 +387,15 @@ class ClusterFeed:
         answer = await scheduler.servicex_locate(which=self._which, name=name, rejected=rejected)
         location: Location = _opened(answer)
         return location
+
+    def located(self, file: ResultFile, rejected: str | None = None) -> Location | None:
+        """See `servicex_layer.feeds.Feed.located`."""
+        del rejected
+        return Location("", path=file.name) if file.volume else None
+
+    def note(self, number: int, received: int) -> None:
+        """Note that a partition was read; see `servicex_layer.watch.Watch.note`."""
+        self._subscriber.note(which=self._which, number=number, received=received)
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """See `servicex_layer.feeds.Feed.submit`."""

@@ -17,7 +17,7 @@ from servicex_layer.coordinator import ClusterFeed, this_worker
 from servicex_layer.model import Backend, Location, NoFile, ResultFile
 from servicex_layer.rest import RestClient
 
-__all__ = ["Feed", "background", "feed", "process_feed"]
+__all__ = ["Feed", "background", "feed", "note_read", "process_feed"]
 
 T = TypeVar("T")
 
@@ -37,6 +37,16 @@ class Feed(Protocol):
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Start a call of one of the above, from any thread."""
+        ...
+
+    def decided(
+        self, number: int, npartitions: int, max_failed: float = 1.0
+    ) -> ResultFile | NoFile | None:
+        """Tell at once what there is to tell of a number; see `CompletionFeed.decided`."""
+        ...
+
+    def located(self, file: ResultFile, rejected: str | None = None) -> Location | None:
+        """Tell at once where a file is, if that is known; see `CompletionFeed.located`."""
         ...
 
 
@@ -60,6 +70,29 @@ def feed(request_id: str, backend: str | None) -> Feed:
         return shared
     alone = worker is None and multiprocessing.parent_process() is None
     return process_feed(request_id, find_backend(backend), settled=not alone)
+
+
+def note_read(request_id: str, backend: str | None, number: int, received: int) -> None:
+    """Note that a partition was read here, for whoever looks how far its request is.
+
+    Parameters
+    ----------
+    request_id, backend
+        As in `feed`.
+    number : int
+        The partition.
+    received : int
+        Number of bytes that were transferred for it.
+    """
+    worker = this_worker()
+    shared = None if worker is None else ClusterFeed.find(worker, request_id, backend)
+    if shared is not None:
+        shared.note(number, received)
+        return
+    with _process_feeds_lock:
+        found = [feed for which, feed in _process_feeds.items() if which[0] == request_id]
+    for feed in found:
+        feed.watch.note(number, received)
 
 
 class _ProcessFeed(CompletionFeed):

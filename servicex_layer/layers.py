@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import copyreg
+import html
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -151,6 +153,11 @@ class SXFileLayer(Layer):
             culled._numbers = _compact(numbers)
         return culled, {(self.name, number): set() for number in numbers}
 
+    def layer_info_dict(self) -> dict[str, str]:
+        """Say what is in it, for the notebook's view of the graph."""
+        told: dict[str, str] = super().layer_info_dict()  # type: ignore[no-untyped-call]
+        return told | _described(self)
+
     def mock(self) -> MaterializedLayer:
         """Give a stand-in that waits for nothing; dask-awkward traces columns with it."""
         return MaterializedLayer({(self.name, 0): None})
@@ -211,6 +218,7 @@ class UprootLoadLayer(AwkwardInputLayer):
     """
 
     npartitions: int
+    files: SXFileLayer
     fuse: bool
     io_func: Any
 
@@ -247,7 +255,7 @@ class UprootLoadLayer(AwkwardInputLayer):
         self.io_func = reader
         self.npartitions = files.npartitions
         self.fuse = fuse
-        self._files = files
+        self.files = files
         # What dask-awkward asks of an input layer.
         self.inputs = range(files.npartitions)
         self.label = "servicex-load"
@@ -269,7 +277,19 @@ class UprootLoadLayer(AwkwardInputLayer):
         )
 
     def __repr__(self) -> str:
-        return f"UprootLoadLayer<{self._files.request_id} {len(self)} partitions>"
+        return f"UprootLoadLayer<{self.files.request_id} {len(self)} partitions>"
+
+    def layer_info_dict(self) -> dict[str, str]:
+        """Say what is in it, for the notebook's view of the graph."""
+        reader = self.io_func
+        columns = reader.form.columns() if reader.columns is None else sorted(reader.columns)
+        columns_told = {
+            "tree": reader.tree or "the only one",
+            "form": str(reader.form.type),
+            "columns": ", ".join(columns) or "none",
+        }
+        told: dict[str, str] = super().layer_info_dict()  # type: ignore[no-untyped-call]
+        return told | _described(self.files) | _shown(columns_told)
 
     @property
     def meta(self) -> ak.Array:
@@ -305,9 +325,26 @@ class UprootLoadLayer(AwkwardInputLayer):
 
     def _reading(self, reader: ReadFile | ReadMapped) -> UprootLoadLayer:
         layer = copy.copy(self)
-        layer._set_up(self.name, self._files, reader, fuse=self.fuse)
+        layer._set_up(self.name, self.files, reader, fuse=self.fuse)
         layer.output_blocks = self.output_blocks
         return layer
+
+
+def _described(files: SXFileLayer) -> dict[str, str]:
+    told = {
+        "request": files.request_id,
+        "backend": files.backend or "the default",
+        "partitions": str(files.npartitions),
+    }
+    return _shown(told)
+
+
+def _shown(told: Mapping[str, str]) -> dict[str, str]:
+    # A tree may have thousands of columns.
+    return {
+        name: html.escape(textwrap.shorten(text, 400, placeholder=" …"))
+        for name, text in told.items()
+    }
 
 
 def _number(key: Key) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from typing import Any
 
 import awkward as ak
@@ -11,15 +12,16 @@ import numpy as np
 from awkward.contents import Content, IndexedOptionArray, NumpyArray, RecordArray
 from awkward.index import Index64
 
-from servicex_layer.config import Polling, find_backend
+from servicex_layer.config import find_backend
 from servicex_layer.coordinator import this_worker
-from servicex_layer.errors import BackendError
 from servicex_layer.feeds import background
-from servicex_layer.model import Backend, NoFile, ResultFile
-from servicex_layer.rest import RestClient
+from servicex_layer.inspection import list_files
+from servicex_layer.model import NoFile, ResultFile
+from servicex_layer.report_picture import timeline
+from servicex_layer.report_text import summary
 from servicex_layer.source import Transfer
 
-__all__ = ["failures", "record", "record_meta"]
+__all__ = ["failures", "record", "record_meta", "summary", "timeline"]
 
 
 def record(file: ResultFile | NoFile, transfer: Transfer, seconds: float) -> ak.Array:
@@ -61,6 +63,8 @@ def record(file: ResultFile | NoFile, transfer: Transfer, seconds: float) -> ak.
         ``waited``, ``transferred``, ``interpreted``
             Seconds spent on waiting for the file to be finished, on getting the bytes, and on
             making an array of them.
+        ``read_at``
+            When the array had been made, in Unix seconds by the worker's clock.
         ``worker``
             Address of the Dask worker; without one the name of the thread.
     """
@@ -91,6 +95,7 @@ def record(file: ResultFile | NoFile, transfer: Transfer, seconds: float) -> ak.
         "waited": file.waited,
         "transferred": transfer.seconds,
         "interpreted": max(seconds - transfer.seconds, 0.0),
+        "read_at": time.time(),
         "worker": _where(),
     }
     optional = ("input", "name", "failed")
@@ -130,20 +135,7 @@ def failures(request_id: str, backend: str | None = None) -> list[str]:
     >>> failures("b5901cca-9858-42e7-a093-0929cf391f0e")  # doctest: +SKIP
     ['root://eospublic.cern.ch//eos/opendata/atlas/17.root']
     """
-    return background().run(_failures(find_backend(backend), request_id))
-
-
-async def _failures(backend: Backend, request_id: str) -> list[str]:
-    rest = RestClient(backend, Polling.configured().retry_timeout)
-    async with rest.connected():
-        # Of a request that it does not know, a backend lists no results.
-        await rest.status(request_id)
-        if "poll_local_transformation_results" not in await rest.capabilities():
-            raise BackendError(
-                f"The ServiceX backend {backend.name} does not tell which files of request "
-                f"{request_id} failed (it has no capability poll_local_transformation_results)."
-            )
-        rows = await rest.results(request_id)
+    _, rows = background().run(list_files(find_backend(backend), request_id))
     return [row.file.input for row in rows if not row.success]
 
 

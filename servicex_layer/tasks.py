@@ -19,7 +19,7 @@ from servicex_layer.blocking import wait
 from servicex_layer.columns import complete, select
 from servicex_layer.coordinator import this_worker
 from servicex_layer.counted import counted_lists
-from servicex_layer.feeds import feed
+from servicex_layer.feeds import feed, note_read
 from servicex_layer.model import Location, NoFile, ResultFile
 from servicex_layer.parking import loop_of, park
 from servicex_layer.reading import read
@@ -64,13 +64,15 @@ class AwaitFile:
     def __call__(self, number: int) -> Any:
         """Give the `ResultFile`, `NoFile` where there are fewer files; or a coroutine of it."""
         found = feed(self.request_id, self.backend)
-        coming = found.file(number, self.npartitions, self.max_failed)
-        waiting = found.submit(_timed(coming))
-        key = (self.name, number)
+        wanted = number, self.npartitions, self.max_failed
         worker = this_worker()
-        if worker is not None and _in_loop_of(worker):
-            return park(worker, key, asyncio.wrap_future(waiting))
-        return wait(key, waiting)
+        in_loop = worker is not None and _in_loop_of(worker)
+        file = None if in_loop else found.decided(*wanted)
+        if file is not None:
+            return file
+        key = (self.name, number)
+        waiting = found.submit(_timed(found.file(*wanted)))
+        return park(worker, key, asyncio.wrap_future(waiting)) if in_loop else wait(key, waiting)
 
     def __dask_tokenize__(self) -> tuple[object, ...]:
         """Tell what makes two of these the same."""
@@ -132,6 +134,7 @@ class ReadTask:
             layout = self.read(Source(file, partial(self._locate, file), what, transfer))
         else:
             layout = self.empty()
+        note_read(self.request_id, self.backend, file.number, transfer.received)
         array = ak.Array(layout, behavior=self.behavior)
         if not self.report:
             return array
@@ -153,6 +156,9 @@ class ReadTask:
 
     def _locate(self, file: ResultFile, rejected: str | None) -> Location:
         found = feed(self.request_id, self.backend)
+        location = found.located(file, rejected)
+        if location is not None:
+            return location
         return found.submit(found.locate(file.name, rejected)).result()
 
 

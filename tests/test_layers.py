@@ -262,3 +262,18 @@ def test_other_impossible_arguments():
         SXFileLayer(REQUEST, 3, on_failed="ignore")
     with pytest.raises(FormError, match="no datashape"):
         UprootLoadLayer(SXFileLayer(REQUEST, 3), form="{")
+
+
+def test_the_notebook_view_says_what_is_in_them():
+    files = SXFileLayer("5f1c<0d3e>", 3, backend="uc-af")
+    load = UprootLoadLayer(files, form="{JetPt: var * float64, met: float32}", tree="treeme")
+    graph = HighLevelGraph(
+        {files.name: files, load.name: load}, {files.name: set(), load.name: {files.name}}
+    )
+    page = graph._repr_html_()
+    for told in ("5f1c&lt;0d3e&gt;", "uc-af", "treeme", "JetPt, met", "var * float64"):
+        assert told in page
+    projected = load.project_manually(frozenset({"met"}))
+    assert projected.layer_info_dict()["columns"] == "met"
+    many = UprootLoadLayer(files, form={f"x{number}": "float64" for number in range(2000)})
+    assert len(many.layer_info_dict()["columns"]) <= 400

@@ -1,0 +1,121 @@
+"""A report as a picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import awkward as ak
+import numpy as np
+
+from servicex_layer.errors import MissingExtraError
+from servicex_layer.report_text import check_report
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["timeline"]
+
+_WAITED = "#d9d9d9"
+_TRANSFERRED = "#56b4e9"
+_INTERPRETED = "#0072b2"
+_FINISHED = "#d55e00"
+_BETWEEN = "#555555"
+# Of more partitions than this no single line is to be seen.
+_THIN = 60
+
+
+def timeline(report: ak.Array) -> Figure:
+    """Draw when each file was finished, waited for, transferred and made an array, by worker.
+
+    Each partition has a row. Those of a worker are together, in the order in which they were read.
+    A wait is drawn as if it had ended right before the transfer; where a worker had other things
+    to do in between, it ended earlier. Times by the server's clock (finished) and by the workers'
+    (all else) are drawn on one axis: clocks that differ shift them against each other.
+
+    Parameters
+    ----------
+    report : awkward.Array
+        The computed report of `from_servicex`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A figure that fits a slide. In a notebook it is shown; ``savefig`` writes it.
+
+    Raises
+    ------
+    InvalidArgumentError
+        Where `report` is no report, or is not computed.
+    MissingExtraError
+        Where matplotlib is not installed.
+
+    Examples
+    --------
+    >>> events, report = from_servicex(request_id, report=True)  # doctest: +SKIP
+    >>> total, records = dask.compute(ak.sum(events.x), report)  # doctest: +SKIP
+    >>> timeline(records).savefig("timeline.png")  # doctest: +SKIP
+    """
+    check_report(report)
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"The timeline needs {error.name}, which is not installed: "
+            'pip install "servicex_layer[plot]"'
+        ) from error
+    figure = Figure(figsize=(10, 5), layout="constrained")
+    axes = figure.subplots()
+    if len(report):
+        _draw(axes, report)
+    axes.set_xlabel("Time [s]")
+    axes.set_ylabel("Partitions, by worker")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _draw(axes: Axes, report: ak.Array) -> None:
+    workers = np.asarray(report.worker.to_list())
+    end = report.read_at.to_numpy()
+    order = np.lexsort((end, workers))
+    workers, end = workers[order], end[order]
+    interpreted, transferred, waited, finished = (
+        report[field].to_numpy()[order]
+        for field in ("interpreted", "transferred", "waited", "finished_at")
+    )
+    made = end - interpreted
+    began = made - transferred
+    zero = np.nanmin(np.concatenate([began - waited, finished]))
+    rows = np.arange(len(end))
+    thick = 0.8 if len(rows) <= _THIN else 1.0
+    for start, length, color, label in (
+        (began - waited, waited, _WAITED, "waited for"),
+        (began, transferred, _TRANSFERRED, "transferred"),
+        (made, interpreted, _INTERPRETED, "made an array"),
+    ):
+        axes.barh(rows, length, thick, start - zero, color=color, label=label)
+    axes.plot(
+        finished - zero,
+        rows,
+        linestyle="none",
+        marker="|",
+        markersize=max(3.0, min(12.0, 240.0 / len(rows))),
+        color=_FINISHED,
+        label="finished by ServiceX",
+    )
+    _name_workers(axes, workers)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlim(left=-0.01 * (end.max() - zero))
+    axes.set_title(
+        f"{len(rows)} partitions on {len(set(workers))} workers in {end.max() - zero:.1f} s",
+        loc="left",
+    )
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=4, frameon=False)
+
+
+def _name_workers(axes: Axes, workers: np.ndarray) -> None:
+    names, firsts, counts = np.unique(workers, return_index=True, return_counts=True)
+    for first in firsts[1:]:
+        axes.axhline(first - 0.5, color=_BETWEEN, linewidth=0.5)
+    axes.set_yticks(firsts + (counts - 1) / 2, [str(name).rpartition("://")[2] for name in names])
+    axes.tick_params(axis="y", length=0)
