@@ -22,7 +22,7 @@ import pytest
 import trustme
 from dask.base import compute
 from distributed import Client
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import servicex_layer as sxl
@@ -143,7 +143,7 @@ def test_of_a_listed_file_it_is_not_known_whether_it_may_have_no_tree(listing, i
 # Names, as any bucket may hold them
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 @given(
     st.lists(
         st.text(
@@ -295,6 +295,60 @@ def test_processes_that_share_nothing_number_a_listing_alike(feed_of):
         for step in (1, 9, 50)
     ]
     assert orders == [sorted(names)] * 3, "in one second, names decide"
+
+
+class Scripted(Bucketful):
+    """Of each object: at which call it appears, at which it is counted, and its second."""
+
+    def __init__(self, script):
+        super().__init__([f"{number}.root" for number in range(len(script))], at_a_time=0)
+        self.script = dict(zip(self.names, script, strict=True))
+        now = datetime.now(UTC)
+        for name, (_appears, _counted, second) in self.script.items():
+            time = now + timedelta(seconds=second)
+            self.times[name] = time.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        self.call = 0
+
+    def answer(self, method, target):
+        self.call += 1
+        self.lost = frozenset(
+            name for name, (appears, *_) in self.script.items() if appears > self.call
+        )
+        self.visible = len(self.names)
+        return super().answer(method, target)
+
+    def status(self):
+        counted = sum(counted <= self.call for _appears, counted, _second in self.script.values())
+        done = counted == len(self.names)
+        self.says = {"files-completed": counted, "status": "Complete" if done else "Running"}
+        return super().status()
+
+
+@settings(
+    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    script=st.lists(
+        st.tuples(st.integers(0, 12), st.integers(0, 12), st.integers(0, 2)),
+        min_size=1,
+        max_size=8,
+    ),
+    shuffled=st.randoms(use_true_random=False),
+)
+def test_each_object_is_in_one_partition_whatever_appears_and_is_counted_when(
+    feed_of, script, shuffled
+):
+    order = list(range(len(script)))
+    shuffled.shuffle(order)
+
+    async def look():
+        feed = feed_of(Scripted(script), patience=20.0)
+        files = await asyncio.gather(*(feed.file(number, len(script)) for number in order))
+        again = await asyncio.gather(*(feed.file(number, len(script)) for number in order))
+        assert again == files
+        return [file.name for file in files]
+
+    assert sorted(asyncio.run(look())) == sorted(Scripted(script).names)
 
 
 def test_a_listed_object_is_known_by_its_name_whenever_it_was_written_again(feed_of):
