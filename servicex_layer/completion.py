@@ -141,8 +141,19 @@ class CompletionFeed:
         BackendError
             Where the backend cannot be asked.
         """
-        while not self._is_decided(number, max_failed):
+        while (file := self.decided(number, npartitions, max_failed)) is None:
             await self._progress(number, max_failed)
+        return file
+
+    def decided(
+        self, number: int, npartitions: int, max_failed: float = 1.0
+    ) -> ResultFile | NoFile | None:
+        """Tell what `file` would give at once; ``None`` where that has to be waited for.
+
+        To be used from any thread. Parameters and errors are those of `file`.
+        """
+        if not self._is_decided(number, max_failed):
+            return None
         status = self.status
         # Decided only by a look, which sets them.
         assert status is not None  # noqa: S101
@@ -159,7 +170,8 @@ class CompletionFeed:
         self._warn_of_failed(status)
         if number < self._numbered(status, store):
             file = self._ledger.files[number]
-            return replace(file, format=status.result_format, number=number)
+            on_volume = status.destination == "volume"
+            return replace(file, format=status.result_format, volume=on_volume, number=number)
         if status.status != "Complete":
             raise ended_badly(status)
         self._check_whole(status, store)
@@ -245,6 +257,28 @@ class CompletionFeed:
                 status = self.status or await self._rest.status(self.request_id)
                 locations = await self._opened(status)
         return await locations.locate(self._ledger.around(name, _BATCH), rejected)
+
+    def located(self, file: ResultFile, rejected: str | None = None) -> Location | None:
+        """Tell what `locate` would give at once; ``None`` where that has to be waited for.
+
+        To be used from any thread.
+        """
+        locations = self._locations
+        return None if locations is None else locations.known(file.name, rejected)
+
+    def decided_with(
+        self, number: int, npartitions: int, max_failed: float
+    ) -> list[ResultFile | NoFile]:
+        """Give what is decided for good of a number and its neighbours: of a request that is over.
+
+        Parameters and errors are those of `file`.
+        """
+        if self.status is None or not self.status.over:
+            return []
+        first = number // _BATCH * _BATCH
+        numbers = range(first, min(first + _BATCH, npartitions))
+        found = (self.decided(near, npartitions, max_failed) for near in numbers)
+        return [file for file in found if file is not None]
 
     async def _opened(self, status: TransformStatus) -> Locations:
         async with self._opening:

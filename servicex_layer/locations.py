@@ -47,8 +47,8 @@ class Locations:
         """
         async with self._lock:
             wanted = names[0]
-            if not self._is_good(wanted) or self._known[wanted].url == rejected:
-                others = (name for name in names[1:] if not self._is_good(name))
+            if self.known(wanted, rejected) is None:
+                others = (name for name in names[1:] if self.known(name) is None)
                 self._known.update(await self.store.urls([wanted, *others]))
             if wanted not in self._known:
                 raise MissingObjectError(
@@ -57,6 +57,9 @@ class Locations:
                 )
             return self._known[wanted]
 
-    def _is_good(self, name: str) -> bool:
+    def known(self, name: str, rejected: str | None = None) -> Location | None:
+        """Tell where a result is, if that is known by now."""
         location = self._known.get(name)
-        return location is not None and location.expires - time.time() > _LEAST_LIFE
+        if location is None or location.url == rejected:
+            return None
+        return location if location.expires - time.time() > _LEAST_LIFE else None

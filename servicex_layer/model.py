@@ -67,6 +67,8 @@ class ResultFile:
         Size of the result in bytes.
     format : str
         ``root-file``, ``root-rntuple`` or ``parquet``: that of the request.
+    volume : bool
+        Whether it is on a volume, where its name is its path.
     number : int
         Its place in the order of completion, from 0: the partition that it is.
     waited : float
@@ -80,6 +82,7 @@ class ResultFile:
     events: int | None
     size: int
     format: str = "root-file"
+    volume: bool = False
     number: int = 0
     waited: float = field(default=0.0, compare=False)
 

@@ -65,14 +65,13 @@ class AwaitFile:
         """Give the `ResultFile`, `NoFile` where there are fewer files; or a coroutine of it."""
         found = feed(self.request_id, self.backend)
         wanted = number, self.npartitions, self.max_failed
-        worker = this_worker()
-        in_loop = worker is not None and _in_loop_of(worker)
-        file = None if in_loop else found.decided(*wanted)
-        if file is not None:
-            return file
         key = (self.name, number)
-        waiting = found.submit(_timed(found.file(*wanted)))
-        return park(worker, key, asyncio.wrap_future(waiting)) if in_loop else wait(key, waiting)
+        worker = this_worker()
+        if worker is not None and _in_loop_of(worker):
+            waiting = found.submit(_timed(found.file(*wanted)))
+            return park(worker, key, asyncio.wrap_future(waiting))
+        file = found.decided(*wanted)
+        return wait(key, found.submit(_timed(found.file(*wanted)))) if file is None else file
 
     def __dask_tokenize__(self) -> tuple[object, ...]:
         """Tell what makes two of these the same."""
