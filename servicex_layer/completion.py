@@ -269,14 +269,16 @@ class CompletionFeed:
     def decided_with(
         self, number: int, npartitions: int, max_failed: float
     ) -> list[ResultFile | NoFile]:
-        """Give what is decided for good of a number and its neighbours: of a request that is over.
+        """Give the files of a number and its neighbours: of a request that is over.
 
-        Parameters and errors are those of `file`.
+        Parameters and errors are those of `file`. Of one that ended badly, what was finished is
+        given as well.
         """
-        if self.status is None or not self.status.over:
+        if self.status is None or not self.status.over or self._locations is None:
             return []
         first = number // _BATCH * _BATCH
-        numbers = range(first, min(first + _BATCH, npartitions))
+        last = min(first + _BATCH, self._numbered(self.status, self._locations.store))
+        numbers = range(first, last)
         found = (self.decided(near, npartitions, max_failed) for near in numbers)
         return [file for file in found if file is not None]
 

@@ -244,8 +244,11 @@ class FeedsPlugin(SchedulerPlugin):
         self, worker: str, wait: int, which: dict[str, Any], wanted: dict[str, Any]
     ) -> None:
         answer: ResultFile | NoFile | Exception
+        near: list[ResultFile | NoFile] = []
         try:
-            answer = await self._feed(**which).file(**wanted)
+            feed = self._feed(**which)
+            answer = await feed.file(**wanted)
+            near = feed.decided_with(**wanted)
         except ServiceXLayerError as error:
             answer = error
         except Exception as error:
@@ -256,7 +259,6 @@ class FeedsPlugin(SchedulerPlugin):
                 "See the scheduler's log; this is an error of servicex_layer."
             )
         self._waits.pop((worker, wait), None)
-        near = [] if isinstance(answer, Exception) else self._feed(**which).decided_with(**wanted)
         self._scheduler.worker_send(
             worker,
             {
