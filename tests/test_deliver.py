@@ -93,12 +93,12 @@ def test_each_sample_is_an_array_and_all_are_submitted_once(service, inputs):
 
 
 def test_arrays_are_there_before_the_transform_is_over(configured, inputs):
-    with LocalServiceX(delay=0.5, parallelism=1, lookup_time=0.2) as service:
+    with LocalServiceX(faults=Faults(never=frozenset({3})), lookup_time=0.2) as service:
         configured(service)
         events = sxl.deliver({"Sample": [sample("slow", inputs)]}, form=FORM)["slow"]
         assert events.npartitions == 4
         assert status_of(request_of(events)).status == "Running"
-        assert sorted(events.x.compute()) == values(0, 1, 2, 3)
+        assert sorted(events.partitions[:3].x.compute()) == values(0, 1, 2)
 
 
 def test_what_servicex_deliver_takes_is_taken(service, inputs, tmp_path):

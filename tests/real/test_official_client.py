@@ -42,7 +42,7 @@ ServiceXClient(config_path=sys.argv[1]).cancel_transform(sys.argv[2])
 @pytest.fixture
 def service(minio_http, use_service, tmp_path):
     """Give a service whose results are in MinIO, and a configuration with a cache of its own."""
-    with LocalServiceX(store=minio_http, authentication=True, delay=1.0) as service:
+    with LocalServiceX(store=minio_http, authentication=True, delay=2.0) as service:
         use_service(service)
         content = yaml.safe_load(service.servicex_yaml.read_text())
         path = tmp_path / "servicex.yaml"
