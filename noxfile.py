@@ -83,10 +83,9 @@ def notebooks(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Run the benchmarks; arguments go to each script."""
+    """Measure beside other ways, and write docs/benchmarks.md; arguments go to each script."""
     session.install("-e.[test]")
-    for script in sorted(Path("tests/benchmarks").glob("bench_*.py")):
-        session.run("python", str(script), *session.posargs)
+    session.run("python", "tests/benchmarks/run.py", *session.posargs)
 
 
 if __name__ == "__main__":

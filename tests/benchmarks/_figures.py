@@ -11,10 +11,10 @@ from pathlib import Path
 
 from _common import show, verdict  # type: ignore[import-not-found]
 
-__all__ = ["Figure", "load", "report"]
+__all__ = ["HEAD", "VARIABLE", "Figure", "figure", "load", "report"]
 
 # Where `run.py` has each script write its figures.
-_VARIABLE = "SERVICEX_LAYER_FIGURES"
+VARIABLE = "SERVICEX_LAYER_FIGURES"
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def figure(
 def report(title: str, figures: Sequence[Figure]) -> None:
     """Print figures, and hand them on where `run.py` asks for them."""
     show(title, HEAD, [one.cells() for one in figures])
-    path = os.environ.get(_VARIABLE)
+    path = os.environ.get(VARIABLE)
     if path is not None:
         Path(path).write_text(json.dumps([asdict(one) for one in figures]))
 

@@ -80,7 +80,8 @@ def check(found: list[Any], files: int) -> None:
 
 def most_memory(client: Client) -> float:
     """Tell how much memory the largest worker has had, in MB."""
-    return max(client.run(_most_memory).values())
+    each: dict[str, float] = client.run(_most_memory)
+    return max(each.values())
 
 
 def _most_memory() -> float:

@@ -9,7 +9,6 @@ from typing import Any
 
 import awkward as ak
 import dask
-import dask_awkward
 import uproot
 from _common import (  # type: ignore[import-not-found]
     EVENTS,
@@ -21,7 +20,7 @@ from _common import (  # type: ignore[import-not-found]
     urls_of,
 )
 from _figures import figure, report  # type: ignore[import-not-found]
-from dask_awkward.lib.core import Array
+from dask_awkward.lib.core import Array, map_partitions
 
 import servicex_layer as sxl
 from servicex_layer.forms import as_form
@@ -29,8 +28,6 @@ from servicex_layer.forms import as_form
 _FILES = 60
 _WORKERS = 2
 _INTERVAL = 0.25
-
-map_partitions: Any = dask_awkward.map_partitions
 
 
 class Work:
@@ -60,7 +57,8 @@ def typetracer_of_records() -> ak.Array:
 
 def work_on(events: Array, seconds: float) -> Array:
     """Have each partition worked on, in tasks of its own."""
-    return map_partitions(Work(seconds), events, meta=typetracer_of_records())
+    records: Array = map_partitions(Work(seconds), events, meta=typetracer_of_records())
+    return records
 
 
 def by_us(request_id: str, seconds: float) -> Any:
@@ -99,7 +97,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="%(default)s")
     parser.add_argument("--seconds", type=float, default=15.0, help="T; %(default)s")
     options, _ = parser.parse_known_args()
-    ours, theirs = [], []
+    ours: list[dict[str, float]] = []
+    theirs: list[dict[str, float]] = []
     with (
         dask.config.set({"servicex-layer.poll-interval": _INTERVAL}),
         tiny_files(_FILES) as paths,
