@@ -1,0 +1,128 @@
+"""Every block of Python in the documentation, and every call of the program, is run.
+
+The blocks of a page are run in order, in one namespace, in a directory of their own. There are
+a few ROOT files there, and a ServiceX that has a request for them.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import pytest
+import uproot
+from click.testing import CliRunner
+from distributed import LocalCluster
+from servicex import dataset
+from sybil import Example, Sybil
+from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
+
+import servicex_layer as sxl
+from servicex_layer.cli import main
+from servicex_layer.local import LocalServiceX
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def call_program(example: Example) -> str | None:
+    """Call the program as after a prompt; what stands below must be what it says."""
+    for call in ("\n" + example.parsed).split("\n$ ")[1:]:
+        line, _, expected = call.partition("\n")
+        program, *arguments = shlex.split(line)
+        assert program == "servicex-layer"
+        arguments = [
+            example.namespace["REQUEST"] if word == "REQUEST" else word for word in arguments
+        ]
+        told = CliRunner().invoke(main, arguments)
+        if told.exit_code or not ak.all([word in told.output for word in expected.split()]):
+            return f"{line} says\n{told.output}"
+    return None
+
+
+SYBIL = Sybil(
+    parsers=[
+        SkipParser(),
+        PythonCodeBlockParser(doctest_optionflags=0),
+        CodeBlockParser(language="console", evaluator=call_program),
+    ]
+)
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    monkeypatch.chdir(tmp_path)
+    inputs, results = ("treeme", "events", "nominal"), ("treeme",)
+    made = {
+        "jets-0.root": inputs,
+        "jets-1.root": inputs,
+        "input.root": inputs,
+        "result.root": results,
+        "sample.root": results,
+    }
+    paths = [tmp_path / name for name in made]
+    for seed, (path, trees) in enumerate(zip(paths, made.values(), strict=True)):
+        generator = np.random.default_rng(seed)
+        counts = generator.poisson(2.7, 100)
+        pt, eta = generator.exponential(60, sum(counts)), generator.normal(0, 1.5, sum(counts))
+        with uproot.recreate(path) as file:
+            types = {"JetPt": "var * float64", "JetEta": "var * float64", "met": "float32"}
+            columns = {
+                "JetPt": ak.unflatten(pt, counts),
+                "JetEta": ak.unflatten(eta, counts),
+                "met": generator.exponential(30, 100).astype(np.float32),
+            }
+            if path.name == "result.root":
+                del types["JetEta"], columns["JetEta"]
+            for name in trees:
+                file.mktree(name, types).extend(columns)
+    return paths
+
+
+@pytest.fixture
+def namespace(
+    files: list[Path],
+    use_service: Callable[[LocalServiceX], None],
+    monkeypatch: pytest.MonkeyPatch,
+    page: Path,
+) -> Iterator[Any]:
+    # they start in no time
+    threads = partial(LocalCluster, processes=False)
+    monkeypatch.setattr("dask.distributed.LocalCluster", threads)
+    # there is no Rucio here
+    monkeypatch.setattr(
+        "servicex.dataset.Rucio", lambda did: dataset.FileList([str(files["ttbar" in did])])
+    )
+    # the official client downloads from nothing else
+    with LocalServiceX(store="s3" if page.stem == "moving" else None) as service:
+        use_service(service)
+        request_id = service.submit(files[:2], tree="treeme")
+        columns = "{JetPt: var * float64, JetEta: var * float64, met: float32}"
+        yield {
+            "service": service,
+            "SERVICEX_YAML": service.servicex_yaml,
+            "FILES": files,
+            "request_id": request_id,
+            "REQUEST": request_id,
+            "npartitions": 2,
+            "form": columns,
+            "events": sxl.from_servicex(request_id),
+            "sxl": sxl,
+            "ak": ak,
+            "np": np,
+        }
+
+
+# the official client leaves its cache open
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_block_runs(page: Path, namespace: dict[str, Any]):
+    document = SYBIL.parse(page)
+    document.namespace.update(namespace)
+    for example in document.examples():
+        example.evaluate()
