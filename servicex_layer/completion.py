@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -78,7 +79,7 @@ class CompletionFeed:
     _opening: asyncio.Lock
     _ledger: Ledger
     _warn: Callable[[str], None]
-    _warned: bool
+    _warning: threading.Lock
     _waiting: dict[tuple[int, float], set[asyncio.Future[None]]]
     _poller: asyncio.Task[None] | None
     _overlap: float
@@ -104,7 +105,7 @@ class CompletionFeed:
         self._opening = asyncio.Lock()
         self._ledger = Ledger(request_id, settled=settled)
         self._warn = warn
-        self._warned = False
+        self._warning = threading.Lock()
         self._waiting = {}
         self._poller = None
         self._overlap = 0.0
@@ -209,9 +210,11 @@ class CompletionFeed:
         )
 
     def _warn_of_failed(self, status: TransformStatus) -> None:
-        if self._warned or status.status != "Complete" or not self._failed(status):
+        if status.status != "Complete" or not self._failed(status):
             return
-        self._warned = True
+        # Taken by the first of all threads, and never given back.
+        if not self._warning.acquire(blocking=False):
+            return
         self._warn(
             f"{self._failed_files(status)} As many partitions at the end are empty. To have an "
             "error instead, give on_failed='raise' or max_failed."

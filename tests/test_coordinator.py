@@ -51,11 +51,10 @@ def lone_worker(nothing_left):
 
 def waiting_tasks(client):
     """Count the tasks that wait for a file on the workers of a cluster."""
-    return sum(
-        ts.state == "processing" and ts.processing_on.long_running.issuperset({ts})
-        for ts in client.cluster.scheduler.tasks.values()
-        if ts.prefix.name == "servicex-file"
-    )
+    tasks = list(client.cluster.scheduler.tasks.values())
+    # The scheduler goes on meanwhile, in a thread of its own.
+    waiting = [(ts, ts.processing_on) for ts in tasks if ts.prefix.name == "servicex-file"]
+    return sum(worker is not None and ts in worker.long_running for ts, worker in waiting)
 
 
 def by_hand(request_id, npartitions):

@@ -127,7 +127,7 @@ def test_a_server_that_asks_for_time_gets_it(scheduler, service, finished, input
 
 def test_a_rate_limit(scheduler, service, finished, inputs):
     request_id = finished(inputs)
-    with service.disturbed(HttpFault(route="file", status=429, retry_after=1, above=2)):
+    with service.disturbed(HttpFault(route="file", status=429, retry_after=1, above=1)):
         assert computed(request_id) == all_x(inputs)
     assert service.traffic.calls["file"] > 4
 
