@@ -149,11 +149,11 @@ def killing(client: Client) -> Iterator[list[int]]:
 
     def kill() -> None:
         while not over.wait(chance.uniform(0.5, 1.5) * _KILL_EVERY):
-            # Not one that its nanny is still starting.
-            ready = {worker.nanny for worker in cluster.scheduler.workers.values()}
+            # Not one that its nanny is still starting: the nanny would give it up.
+            ready = set(cluster.scheduler.workers)
             nannies = cluster.workers.values()
-            pids = [nanny.pid for nanny in nannies if nanny.address in ready and nanny.pid]
-            if pids:
+            pids = [nanny.pid for nanny in nannies if nanny.worker_address in ready]
+            if len(pids) == _WORKERS:
                 killed.append(chance.choice(sorted(pids)))
                 os.kill(killed[-1], signal.SIGKILL)
 
