@@ -17,8 +17,7 @@ from servicex_layer.coordinator import this_worker
 from servicex_layer.feeds import background
 from servicex_layer.inspection import list_files
 from servicex_layer.model import NoFile, ResultFile
-from servicex_layer.report_picture import timeline
-from servicex_layer.report_text import summary
+from servicex_layer.report_views import summary, timeline
 from servicex_layer.source import Transfer
 
 __all__ = ["failures", "record", "record_meta", "summary", "timeline"]

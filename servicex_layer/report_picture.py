@@ -1,20 +1,15 @@
-"""A report as a picture."""
+"""A report as a picture: what only the extra ``plot`` can do."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import io
 
 import awkward as ak
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from servicex_layer.errors import MissingExtraError
-from servicex_layer.report_text import check_report
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-__all__ = ["timeline"]
+__all__ = ["draw"]
 
 _WAITED = "#d9d9d9"
 _TRANSFERRED = "#56b4e9"
@@ -25,46 +20,18 @@ _BETWEEN = "#555555"
 _THIN = 60
 
 
-def timeline(report: ak.Array) -> Figure:
-    """Draw when each file was finished, waited for, transferred and made an array, by worker.
+class Picture(Figure):
+    """A figure that a notebook shows, also where pyplot was never imported."""
 
-    Each partition has a row. Those of a worker are together, in the order in which they were read.
-    A wait is drawn as if it had ended right before the transfer; where a worker had other things
-    to do in between, it ended earlier. Times by the server's clock (finished) and by the workers'
-    (all else) are drawn on one axis: clocks that differ shift them against each other.
+    def _repr_png_(self) -> bytes:
+        content = io.BytesIO()
+        self.savefig(content, format="png")
+        return content.getvalue()
 
-    Parameters
-    ----------
-    report : awkward.Array
-        The computed report of `from_servicex`.
 
-    Returns
-    -------
-    matplotlib.figure.Figure
-        A figure that fits a slide. In a notebook it is shown; ``savefig`` writes it.
-
-    Raises
-    ------
-    InvalidArgumentError
-        Where `report` is no report, or is not computed.
-    MissingExtraError
-        Where matplotlib is not installed.
-
-    Examples
-    --------
-    >>> events, report = from_servicex(request_id, report=True)  # doctest: +SKIP
-    >>> total, records = dask.compute(ak.sum(events.x), report)  # doctest: +SKIP
-    >>> timeline(records).savefig("timeline.png")  # doctest: +SKIP
-    """
-    check_report(report)
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"The timeline needs {error.name}, which is not installed: "
-            'pip install "servicex_layer[plot]"'
-        ) from error
-    figure = Figure(figsize=(10, 5), layout="constrained")
+def draw(report: ak.Array) -> Picture:
+    """Draw what `servicex_layer.report.timeline` says."""
+    figure = Picture(figsize=(10, 5), layout="constrained")
     axes = figure.subplots()
     if len(report):
         _draw(axes, report)

@@ -1,13 +1,18 @@
-"""A report in words."""
+"""A report in words, and as a picture."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import awkward as ak
 import numpy as np
 
-from servicex_layer.errors import InvalidArgumentError
+from servicex_layer.errors import InvalidArgumentError, MissingExtraError
 
-__all__ = ["check_report", "summary"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["summary", "timeline"]
 
 # How many failed files are named.
 _NAMED = 10
@@ -42,7 +47,7 @@ def summary(report: ak.Array) -> str:
     seconds: 1.2 waiting for files, 0.1 transferring, 0.1 making arrays
     workers: 2
     """
-    check_report(report)
+    _check(report)
     found = report[~ak.is_none(report.name)]
     events = found.events[found.events >= 0]
     untold = "" if len(events) == len(found) else f" in the {len(events)} files that tell"
@@ -68,8 +73,49 @@ def summary(report: ak.Array) -> str:
     return "\n".join(lines)
 
 
-def check_report(report: object) -> None:
-    """Raise an `InvalidArgumentError` where something is no computed report."""
+def timeline(report: ak.Array) -> Figure:
+    """Draw when each file was finished, waited for, transferred and made an array, by worker.
+
+    Each partition has a row. Those of a worker are together, in the order in which they were read.
+    A wait is drawn as if it had ended right before the transfer; where a worker had other things
+    to do in between, it ended earlier. Times by the server's clock (finished) and by the workers'
+    (all else) are drawn on one axis: clocks that differ shift them against each other.
+
+    Parameters
+    ----------
+    report : awkward.Array
+        The computed report of `from_servicex`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A figure that fits a slide. In a notebook it is shown; ``savefig`` writes it.
+
+    Raises
+    ------
+    InvalidArgumentError
+        Where `report` is no report, or is not computed.
+    MissingExtraError
+        Where matplotlib is not installed.
+
+    Examples
+    --------
+    >>> events, report = from_servicex(request_id, report=True)  # doctest: +SKIP
+    >>> total, records = dask.compute(ak.sum(events.x), report)  # doctest: +SKIP
+    >>> timeline(records).savefig("timeline.png")  # doctest: +SKIP
+    """
+    _check(report)
+    try:
+        from servicex_layer.report_picture import draw
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"The timeline needs {error.name}, which is not installed: "
+            'pip install "servicex_layer[plot]"'
+        ) from error
+    return draw(report)
+
+
+def _check(report: object) -> None:
     if not isinstance(report, ak.Array) or "read_at" not in report.fields:
         kind = type(report).__name__
         raise InvalidArgumentError(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def test_reading_is_dated(records: ak.Array):
 
 
 def test_timeline(records: ak.Array, tmp_path: Path):
-    figure = report.timeline(records)
+    figure: Any = report.timeline(records)
     (axes,) = figure.axes
     assert axes.get_title("left").startswith(f"4 partitions on {len(set(records.worker))} workers")
     labels = axes.get_legend_handles_labels()[1]
@@ -61,6 +62,7 @@ def test_timeline(records: ak.Array, tmp_path: Path):
         assert before.get_x() + before.get_width() == pytest.approx(after.get_x())
     path = tmp_path / "timeline.png"
     figure.savefig(path)
+    assert figure._repr_png_().startswith(b"\x89PNG")
     assert path.stat().st_size > 5000
 
 
@@ -98,6 +100,7 @@ def test_what_is_no_report_is_told(function: Any, given: Any):
 
 
 def test_without_matplotlib(records: ak.Array, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.delitem(sys.modules, "servicex_layer.report_picture", raising=False)
     with pytest.raises(MissingExtraError, match=r"servicex_layer\[plot\]"):
         report.timeline(records)
