@@ -168,6 +168,7 @@ class _Watched:
     first: State | None = None
     last: State | None = None
     trouble: str = ""
+    done: float | None = None
 
     def look(self) -> None:
         try:
@@ -186,6 +187,8 @@ class _Watched:
             return Line(wanted.name, "asking", trouble=self.trouble)
         partitions = last.files if wanted.partitions is None else wanted.partitions
         read = 0 if last is first else min(last.read, partitions)
+        if self.done is None and partitions and read == partitions:
+            self.done = seconds
         return Line(
             wanted.name,
             last.status or "asking",
@@ -195,7 +198,7 @@ class _Watched:
             partitions,
             read,
             last.received - first.received,
-            seconds,
+            seconds if self.done is None else self.done,
             self.trouble,
         )
 

@@ -184,10 +184,10 @@ def _section(line: Line) -> str:
 
 def _size(count: float) -> str:
     for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        if count < 999.5:
+            return f"{count:.3g} {unit}"
         count /= 1000
-    return f"{count:.1f} TB"
+    return f"{count:.3g} TB"
 
 
 def _time(seconds: float) -> str:

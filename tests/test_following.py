@@ -84,7 +84,7 @@ def test_it_shows_what_was_read(
     name, files, partitions = terminal.screen
     assert re.match(rf"{request_id} +Complete +\d:\d\d in all$", name)
     assert files.endswith("4/4 files finished")
-    kilobytes = f"{sum(records.read) / 1000:.1f} kB"
+    kilobytes = f"{sum(records.read) / 1000:.3g} kB"
     assert f"4/4 partitions read, {kilobytes}, " in partitions
     # read again, and not all of it
     with progress(terminal, {"two": events.partitions[1:3]}):
