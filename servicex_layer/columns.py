@@ -55,7 +55,18 @@ def plain(form: Form) -> Form:
 
 
 def datashape_of(form: Form) -> str:
-    """Write a form as a datashape, without the parameters that do not change its meaning."""
+    """Write a form as a datashape, without the parameters that do not change its meaning.
+
+    Parameters
+    ----------
+    form : awkward.forms.Form
+        Any form.
+
+    Returns
+    -------
+    str
+        Such as ``{JetPt: var * float64}``.
+    """
     return str(plain(form).type)
 
 

@@ -103,7 +103,13 @@ def record(file: ResultFile | NoFile, transfer: Transfer, seconds: float) -> ak.
 
 
 def record_meta() -> ak.Array:
-    """Give a record without its data."""
+    """Give a record without its data.
+
+    Returns
+    -------
+    awkward.Array
+        A typetracer, as Dask wants it for the array of records.
+    """
     return ak.to_backend(record(NoFile(0), Transfer(), 0.0), "typetracer")
 
 

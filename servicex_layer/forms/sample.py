@@ -50,7 +50,14 @@ def datashape(path: str | os.PathLike[str], tree: str | None = None) -> str:
 
 
 def from_sample(path: str | os.PathLike[str], tree: str | None = None) -> RecordForm:
-    """Tell the form of a file; parameters and errors are those of `datashape`.
+    """Tell the form of a file.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        As in `datashape`, as are the errors.
+    tree : str, optional
+        As in `datashape`.
 
     Returns
     -------

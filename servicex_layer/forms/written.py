@@ -27,6 +27,11 @@ def as_form(form: Form | str | Mapping[str, Any]) -> RecordForm:
         ``"{JetPt: var * float64, met: float32}"``, or the type of each column by its name: a
         datashape, a NumPy dtype, or an awkward type or form.
 
+    Returns
+    -------
+    awkward.forms.RecordForm
+        The form of an event.
+
     Raises
     ------
     FormError

@@ -22,12 +22,21 @@ ROUTES = (
 
 
 class FileCall(NamedTuple):
-    """One call for a result file."""
+    """One call for a result file.
+
+    Parameters
+    ----------
+    method
+        ``GET`` or ``HEAD``.
+    object
+        The file's name in the object store.
+    range
+        The ``Range`` header, None where the whole file was asked for.
+    """
 
     method: str
     object: str
     range: str | None
-    """The ``Range`` header, None where the whole file was asked for."""
 
 
 class Traffic:
