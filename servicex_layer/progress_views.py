@@ -5,11 +5,20 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from servicex_layer.errors import MissingExtraError
 
 __all__ = ["Line", "View", "notebook", "terminal"]
+
+
+class Bar(NamedTuple):
+    """A bar, and what it tells."""
+
+    total: int
+    done: int
+    told: str
+    color: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +54,18 @@ class Line:
     seconds: float = 0.0
     trouble: str = ""
 
-    def told_files(self) -> str:
-        """Tell of the files."""
+    def bars(self) -> tuple[Bar, Bar]:
+        """Tell of the files, and of the partitions."""
         failed = f", {self.failed} failed" if self.failed else ""
-        return f"{self.finished}/{self.files} files finished{failed}"
-
-    def told_partitions(self) -> str:
-        """Tell of the partitions."""
+        files = f"{self.finished}/{self.files} files finished{failed}"
         rate = self.received / self.seconds if self.seconds else 0.0
-        return (
+        partitions = (
             f"{self.read}/{self.partitions} partitions read, "
             f"{_size(self.received)}, {_size(rate)}/s"
+        )
+        return (
+            Bar(max(self.files, 1), self.finished + self.failed, files, "#d55e00"),
+            Bar(max(self.partitions, 1), self.read, partitions, "#0072b2"),
         )
 
     def told_time(self) -> str:
@@ -117,32 +127,31 @@ class _Terminal:
         self._live.start()
 
     def show(self, lines: Sequence[Line]) -> None:
-        self._live.update(_table(lines), refresh=True)
+        self._live.update(_shown(lines), refresh=True)
 
     def stop(self) -> None:
         self._live.stop()
 
 
-def _table(lines: Sequence[Line]) -> Any:
+def _shown(lines: Sequence[Line]) -> Any:
+    from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
 
-    table = Table.grid(padding=(0, 2, 0, 0))
+    shown: list[Any] = []
     for line in lines:
-        table.add_row(Text(line.name, style="bold"), line.status, line.told_time())
-        bars = (
-            (line.files, line.finished + line.failed, line.told_files(), "yellow"),
-            (line.partitions, line.read, line.told_partitions(), "blue"),
-        )
-        for total, completed, told, style in bars:
-            bar = ProgressBar(
-                max(total, 1), completed, width=36, complete_style=style, finished_style=style
+        shown.append(Text.assemble((line.name, "bold"), f" {line.status}, {line.told_time()}"))
+        table = Table.grid(padding=(0, 2, 0, 0))
+        for bar in line.bars():
+            drawn = ProgressBar(
+                bar.total, bar.done, 30, complete_style=bar.color, finished_style=bar.color
             )
-            table.add_row(bar, told)
+            table.add_row(drawn, bar.told)
+        shown.append(table)
         if line.trouble:
-            table.add_row(Text("not known", style="red"), Text(line.trouble))
-    return table
+            shown.append(Text(line.trouble, "red"))
+    return Group(*shown)
 
 
 class _Notebook:
@@ -167,15 +176,11 @@ def _page(lines: Sequence[Line]) -> str:
 
 
 def _section(line: Line) -> str:
-    bars = (
-        (line.files, line.finished + line.failed, line.told_files(), "#d55e00"),
-        (line.partitions, line.read, line.told_partitions(), "#0072b2"),
-    )
     rows = "".join(
-        f'<tr><td style="width: 16em"><progress style="width: 100%; accent-color: {color}" '
-        f'max="{max(total, 1)}" value="{completed}"></progress></td>'
-        f'<td style="text-align: left">{told}</td></tr>'
-        for total, completed, told, color in bars
+        f'<tr><td style="width: 16em"><progress style="width: 100%; accent-color: {bar.color}" '
+        f'max="{bar.total}" value="{bar.done}"></progress></td>'
+        f'<td style="text-align: left">{bar.told}</td></tr>'
+        for bar in line.bars()
     )
     trouble = f"<p>{html.escape(line.trouble)}</p>" if line.trouble else ""
     head = f"<b>{html.escape(line.name)}</b> {html.escape(line.status)}, {line.told_time()}"
