@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,6 @@ from servicex_layer.cli import main
 from servicex_layer.local import LocalServiceX
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def call_program(example: Example) -> str | None:
@@ -53,10 +53,16 @@ SYBIL = Sybil(
     ]
 )
 
+PAGES = [
+    page
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    if [*SYBIL.parse(page).examples()]
+]
 
-@pytest.fixture
-def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    monkeypatch.chdir(tmp_path)
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("docs")
     inputs, results = ("treeme", "events", "nominal"), ("treeme",)
     made = {
         "jets-0.root": inputs,
@@ -65,43 +71,54 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         "result.root": results,
         "sample.root": results,
     }
-    paths = [tmp_path / name for name in made]
-    for seed, (path, trees) in enumerate(zip(paths, made.values(), strict=True)):
+    for seed, (name, trees) in enumerate(made.items()):
         generator = np.random.default_rng(seed)
         counts = generator.poisson(2.7, 100)
         pt, eta = generator.exponential(60, sum(counts)), generator.normal(0, 1.5, sum(counts))
-        with uproot.recreate(path) as file:
-            types = {"JetPt": "var * float64", "JetEta": "var * float64", "met": "float32"}
-            columns = {
-                "JetPt": ak.unflatten(pt, counts),
-                "JetEta": ak.unflatten(eta, counts),
-                "met": generator.exponential(30, 100).astype(np.float32),
-            }
-            if path.name == "result.root":
-                del types["JetEta"], columns["JetEta"]
-            for name in trees:
-                file.mktree(name, types).extend(columns)
-    return paths
+        types = {"JetPt": "var * float64", "JetEta": "var * float64", "met": "float32"}
+        columns = {
+            "JetPt": ak.unflatten(pt, counts),
+            "JetEta": ak.unflatten(eta, counts),
+            "met": generator.exponential(30, 100).astype(np.float32),
+        }
+        if name == "result.root":
+            del types["JetEta"], columns["JetEta"]
+        with uproot.recreate(directory / name) as file:
+            for tree in trees:
+                file.mktree(tree, types).extend(columns)
+    return directory
+
+
+@pytest.fixture
+def files(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    monkeypatch.chdir(tmp_path)
+    for path in written.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    return [tmp_path / "jets-0.root", tmp_path / "jets-1.root"]
 
 
 @pytest.fixture
 def namespace(
     files: list[Path],
+    shared_service: LocalServiceX,
     use_service: Callable[[LocalServiceX], None],
     monkeypatch: pytest.MonkeyPatch,
     page: Path,
 ) -> Iterator[Any]:
-    # they start in no time
-    threads = partial(LocalCluster, processes=False)
-    monkeypatch.setattr("dask.distributed.LocalCluster", threads)
+    # they start in no time, and beside one another
+    quick = partial(LocalCluster, processes=False, dashboard_address=":0")
+    monkeypatch.setattr("distributed.LocalCluster", quick)
+    monkeypatch.setattr("dask.distributed.LocalCluster", quick)
     # there is no Rucio here
     monkeypatch.setattr(
         "servicex.dataset.Rucio", lambda did: dataset.FileList([str(files["ttbar" in did])])
     )
-    # the official client downloads from nothing else
-    with LocalServiceX(store="s3" if page.stem == "moving" else None) as service:
+    with ExitStack() as stack:
+        # the official client downloads from an S3 store only
+        own = LocalServiceX(store="s3") if page.stem == "moving" else None
+        service = shared_service if own is None else stack.enter_context(own)
         use_service(service)
-        request_id = service.submit(files[:2], tree="treeme")
+        request_id = service.submit(files, tree="treeme")
         columns = "{JetPt: var * float64, JetEta: var * float64, met: float32}"
         yield {
             "service": service,
@@ -111,7 +128,7 @@ def namespace(
             "REQUEST": request_id,
             "npartitions": 2,
             "form": columns,
-            "events": sxl.from_servicex(request_id),
+            "events": sxl.from_servicex(request_id, form=columns),
             "sxl": sxl,
             "ak": ak,
             "np": np,
