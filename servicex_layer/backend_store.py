@@ -44,8 +44,9 @@ class BackendRows:
 class FileUrls(BackendRows):
     """URLs that the backend signs (its capability ``generate_file_urls``)."""
 
-    async def urls(self, names: Sequence[str]) -> Mapping[str, Location]:
+    async def urls(self, names: Sequence[str], *, refused: bool = False) -> Mapping[str, Location]:
         """See `servicex_layer.store.Store.urls`."""
+        del refused
         async with self._rest.connected():
             return await self._rest.file_urls(self._request_id, names)
 
@@ -53,6 +54,7 @@ class FileUrls(BackendRows):
 class Volume(BackendRows):
     """A volume, which whoever reads the results must have mounted."""
 
-    async def urls(self, names: Sequence[str]) -> Mapping[str, Location]:
+    async def urls(self, names: Sequence[str], *, refused: bool = False) -> Mapping[str, Location]:
         """See `servicex_layer.store.Store.urls`."""
+        del refused
         return {name: Location("", path=name) for name in names}

@@ -36,6 +36,8 @@ __all__ = ["CompletionFeed", "ended_badly"]
 # A transform in which nothing happens is looked at after this fraction of the time since
 # something last happened.
 _PATIENCE = 0.1
+# While files come, so many looks do without the status.
+_FLOWING = 3
 # From here on, a look reaches back to the beginning.
 _LONGEST_OVERLAP = 3600.0
 # How many failed files an error names.
@@ -83,6 +85,7 @@ class CompletionFeed:
     _waiting: dict[tuple[int, float], set[asyncio.Future[None]]]
     _poller: asyncio.Task[None] | None
     _overlap: float
+    _flowing: int
     _looked: float | None
     _changed: float
     _settled_until: datetime
@@ -109,6 +112,7 @@ class CompletionFeed:
         self._waiting = {}
         self._poller = None
         self._overlap = 0.0
+        self._flowing = 0
         self._looked = None
         self._changed = time.monotonic()
         self._settled_until = datetime.min.replace(tzinfo=UTC)
@@ -369,15 +373,23 @@ class CompletionFeed:
             )
 
     async def _look(self) -> None:
-        before = self._known()
+        before, rows = self._known(), self._ledger.rows
         status = self.status
-        if status is None or not status.over:
+        if status is None or not (status.over or self._flows(status)):
             status = await self._ask_status()
+            self._flowing = 0
         await self._ask_rows(status, (await self._opened(status)).store)
+        self._flowing = self._flowing + 1 if self._ledger.rows > rows else _FLOWING
         self.status = status
         self._looked = time.monotonic()
         if self._known() != before:
             self._changed = self._looked
+
+    def _flows(self, status: TransformStatus) -> bool:
+        """Tell whether files come and are to come still: then the status is no news."""
+        alone = self._locations is not None and not self._locations.store.late
+        few = self._flowing < _FLOWING and self._ledger.rows < status.files
+        return alone and few and status.counted and not self._ledger.settled
 
     async def _ask_status(self) -> TransformStatus:
         try:
@@ -410,6 +422,9 @@ class CompletionFeed:
                 await self._ask(store, None, None)
         if status.over and self._ledger.rows >= counted:
             self._ledger.show((), None)
+        if self._flowing:
+            # These counters are not those of now.
+            return
         missing = self._ledger.rows < counted
         self._overlap = min(max(2 * overlap, 1.0), _LONGEST_OVERLAP) if missing else overlap / 2
 

@@ -49,7 +49,8 @@ class Locations:
             wanted = names[0]
             if self.known(wanted, rejected) is None:
                 others = (name for name in names[1:] if self.known(name) is None)
-                self._known.update(await self.store.urls([wanted, *others]))
+                refused = rejected is not None
+                self._known.update(await self.store.urls([wanted, *others], refused=refused))
             if wanted not in self._known:
                 raise MissingObjectError(
                     f"{self._what} has the result {wanted!r}, as its backend says, which gives no "

@@ -51,10 +51,11 @@ class Presigned(BackendRows):
         self._patience = patience
         self._bucket = self._open(access)
 
-    async def urls(self, names: Sequence[str]) -> Mapping[str, Location]:
+    async def urls(self, names: Sequence[str], *, refused: bool = False) -> Mapping[str, Location]:
         """See `servicex_layer.store.Store.urls`."""
-        # Asked for rarely, and where a URL was refused: the keys may be others by now.
-        await self._renew()
+        if refused:
+            # The keys may be others by now.
+            await self._renew()
         expires = time.time() + _LIFETIME.total_seconds()
         urls = await self._call(lambda bucket: bucket.sign(names, _LIFETIME))
         return {name: Location(url, expires=expires) for name, url in urls.items()}

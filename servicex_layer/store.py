@@ -19,8 +19,11 @@ class Store(Protocol):
     late: bool
     """Whether a result can still appear here after the counters count it."""
 
-    async def urls(self, names: Sequence[str]) -> Mapping[str, Location]:
-        """Tell where results are; some of those that are not there may be left out."""
+    async def urls(self, names: Sequence[str], *, refused: bool = False) -> Mapping[str, Location]:
+        """Tell where results are; some of those that are not there may be left out.
+
+        `refused` says that a URL that was given before is not accepted.
+        """
         ...
 
     async def finished(self, since: datetime | None) -> list[Row]:
