@@ -18,8 +18,8 @@ from distributed import Worker
 from servicex_layer.blocking import wait
 from servicex_layer.columns import complete, select
 from servicex_layer.coordinator import this_worker
-from servicex_layer.counted import counted_lists
 from servicex_layer.feeds import feed, note_read
+from servicex_layer.lengths import counted_lists
 from servicex_layer.model import Location, NoFile, ResultFile
 from servicex_layer.parking import loop_of, park
 from servicex_layer.reading import read
