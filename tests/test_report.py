@@ -40,8 +40,10 @@ def test_one_record_for_each_partition(
     assert ak.all(records.read == records.size)
     assert ak.all(records.size > 0)
     assert records.requests.to_list() == records.tries.to_list() == [1] * 4
-    for spent in (records.waited, records.transferred, records.interpreted):
+    for spent in (records.transferred, records.interpreted):
         assert ak.all((spent > 0) & (spent < 60))
+    # the files are there already
+    assert ak.all((records.waited >= 0) & (records.waited < 60))
     assert all(records.worker.to_list())
     if scheduler.startswith("cluster"):
         assert all("://" in worker for worker in records.worker.to_list())
