@@ -195,6 +195,14 @@ class CompletionFeed:
         while not self._is_decided(_END, 1.0):
             await self._progress(_END, 1.0)
 
+    def seen(self) -> tuple[int, int]:
+        """Tell how many files are known to be finished, and to have failed."""
+        # Rows come before they are counted, and the status is not asked for in every look.
+        if self.status is None:
+            return 0, 0
+        completed = max(len(self._ledger.files), self.status.completed)
+        return completed, self._failed(self.status)
+
     def _failed(self, status: TransformStatus) -> int:
         return max(len(self._ledger.failures), status.failed)
 

@@ -54,6 +54,8 @@ class State:
 class _Feed(Protocol):
     status: TransformStatus | None
 
+    def seen(self) -> tuple[int, int]: ...
+
     async def end(self) -> None: ...
 
 
@@ -101,11 +103,12 @@ class Watch:
             read = sum(place >= since for place in self._last.values())
             reads, received = self._reads, self._received
         status = self._feed.status
+        finished, failed = self._feed.seen()
         return State(
             status="" if status is None else status.status,
             files=0 if status is None else status.files,
-            finished=0 if status is None else status.completed,
-            failed=0 if status is None else status.failed,
+            finished=finished,
+            failed=failed,
             counted=status is not None and status.counted,
             reads=reads,
             read=read,
