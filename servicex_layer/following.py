@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import os
 import sys
 import threading
@@ -139,14 +140,16 @@ class _OnCluster:
             register(client, wanted.backend)
 
     def look(self, since: int) -> State:
+        # The loop of a client that is closed may have ended: nothing would come of it.
+        if self._client.status != "running":
+            raise OSError(f"the client is {self._client.status}")
         loop: Any = self._client.loop
         asking = asyncio.run_coroutine_threadsafe(self._look(since), loop.asyncio_loop)
-        return asking.result()
+        return asking.result(_PATIENCE)
 
     async def _look(self, since: int) -> State:
         scheduler: Any = self._client.scheduler
-        async with asyncio.timeout(_PATIENCE):
-            return State(**await scheduler.servicex_look(which=self._which, since=since))
+        return State(**await scheduler.servicex_look(which=self._which, since=since))
 
     def close(self) -> None:
         # The scheduler ends the following when it is not asked any more.
@@ -173,7 +176,7 @@ class _Watched:
     def look(self) -> None:
         try:
             self.last = self.source.look(0 if self.first is None else self.first.reads)
-        except OSError as error:
+        except (OSError, concurrent.futures.CancelledError) as error:
             # The cluster is gone or busy; whoever computes is told so.
             self.trouble = f"Dask's scheduler does not answer: {error!r}"
             return

@@ -179,6 +179,17 @@ def test_an_error_of_the_computation_passes_through(
     assert "0/4 partitions read" in terminal.screen[-1]
 
 
+def test_a_client_that_is_closed_meanwhile(
+    cluster_of_threads: LocalCluster, finished: Any, inputs: list[Path], terminal: Terminal
+):
+    with Client(cluster_of_threads) as client:
+        events = sxl.from_servicex(finished(inputs))
+        with progress(terminal, events):
+            assert len(events.compute()) == 40
+            client.close()
+    assert "Dask's scheduler does not answer" in " ".join(terminal.screen)
+
+
 @pytest.mark.parametrize("why", ["CI", "no terminal"])
 def test_it_is_silent_elsewhere(
     why: str,
