@@ -31,7 +31,7 @@ from servicex_layer.rest import RestClient
 from servicex_layer.store import Store, open_store
 from servicex_layer.watch import Watch
 
-__all__ = ["CompletionFeed", "ended_badly"]
+__all__ = ["BATCH", "CompletionFeed", "ended_badly"]
 
 # A transform in which nothing happens is looked at after this fraction of the time since
 # something last happened.
@@ -45,7 +45,7 @@ _NAMED = 3
 # No file has this number, so that it is decided only with the end.
 _END = sys.maxsize
 # How many locations are asked for in one call.
-_BATCH = 256
+BATCH = 256
 
 
 def _warn(text: str) -> None:
@@ -271,7 +271,7 @@ class CompletionFeed:
             async with self._rest.connected():
                 status = self.status or await self._rest.status(self.request_id)
                 locations = await self._opened(status)
-        return await locations.locate(self._ledger.around(name, _BATCH), rejected)
+        return await locations.locate(self._ledger.around(name, BATCH), rejected)
 
     def located(self, file: ResultFile, rejected: str | None = None) -> Location | None:
         """Tell what `locate` would give at once; ``None`` where that has to be waited for.
@@ -291,8 +291,8 @@ class CompletionFeed:
         """
         if self.status is None or not self.status.over or self._locations is None:
             return []
-        first = number // _BATCH * _BATCH
-        last = min(first + _BATCH, self._numbered(self.status, self._locations.store))
+        first = number // BATCH * BATCH
+        last = min(first + BATCH, self._numbered(self.status, self._locations.store))
         numbers = range(first, last)
         found = (self.decided(near, npartitions, max_failed) for near in numbers)
         return [file for file in found if file is not None]

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import distributed
 from distributed import Client, Scheduler, SchedulerPlugin, Worker, WorkerPlugin
 
-from servicex_layer.completion import CompletionFeed
+from servicex_layer.completion import BATCH, CompletionFeed
 from servicex_layer.config import Polling, find_backend
 from servicex_layer.errors import (
     ConfigError,
@@ -147,11 +147,13 @@ class FeedsPlugin(SchedulerPlugin):
     _rests: dict[str | None, RestClient]
     _feeds: dict[tuple[str | None, str], CompletionFeed]
     _waits: dict[tuple[str, int], asyncio.Task[None]]
+    _told: dict[str, set[tuple[Any, ...]]]
 
     def __init__(self) -> None:
         self._rests = {}
         self._feeds = {}
         self._waits = {}
+        self._told = {}
 
     async def start(self, scheduler: Scheduler) -> None:
         """See `distributed.SchedulerPlugin.start`."""
@@ -168,6 +170,7 @@ class FeedsPlugin(SchedulerPlugin):
 
     def remove_worker(self, scheduler: Scheduler, worker: str, **_: Any) -> None:
         """See `distributed.SchedulerPlugin.remove_worker`."""
+        self._told.pop(worker, None)
         for address, wait in list(self._waits):
             if address == worker:
                 self.servicex_unwant(worker, wait)
@@ -248,7 +251,7 @@ class FeedsPlugin(SchedulerPlugin):
         try:
             feed = self._feed(**which)
             answer = await feed.file(**wanted)
-            near = feed.decided_with(**wanted)
+            near = self._near(worker, feed, which, wanted)
         except ServiceXLayerError as error:
             answer = error
         except Exception as error:
@@ -268,6 +271,19 @@ class FeedsPlugin(SchedulerPlugin):
                 "near": pickle.dumps(near),
             },
         )
+
+    def _near(
+        self, worker: str, feed: CompletionFeed, which: dict[str, Any], wanted: dict[str, Any]
+    ) -> list[ResultFile | NoFile]:
+        """Give a file's neighbours to a worker that has not been told of them."""
+        others = {**which, **wanted, "number": wanted["number"] // BATCH}
+        told = self._told.setdefault(worker, set())
+        if tuple(others.values()) in told:
+            return []
+        near = feed.decided_with(**wanted)
+        if near:
+            told.add(tuple(others.values()))
+        return near
 
     def _feed(self, request_id: str, backend: str | None) -> CompletionFeed:
         try:

@@ -24,7 +24,6 @@ class Fields:
     ----------
     ntuple : uproot.models.RNTuple
         Of which RNTuple.
-
     where : str
         The file, for errors.
 

@@ -30,7 +30,6 @@ class Branches:
     ----------
     tree : uproot.TTree
         Of which tree.
-
     where : str
         The file, for errors.
 
