@@ -36,8 +36,12 @@ __all__ = ["BATCH", "CompletionFeed", "ended_badly"]
 # A transform in which nothing happens is looked at after this fraction of the time since
 # something last happened.
 _PATIENCE = 0.1
-# While files come, so many looks do without the status.
-_FLOWING = 3
+# Looks grow rarer with the time since the first one, as this fraction of it, up to so many
+# seconds: the pace of the official client.
+_EASE = 0.05
+_EASIEST = 5.0
+# While files come, this is the number of looks for one that asks for the status.
+_FLOWING = 4
 # From here on, a look reaches back to the beginning.
 _LONGEST_OVERLAP = 3600.0
 # How many failed files an error names.
@@ -86,6 +90,7 @@ class CompletionFeed:
     _poller: asyncio.Task[None] | None
     _overlap: float
     _flowing: int
+    _began: float | None
     _looked: float | None
     _changed: float
     _settled_until: datetime
@@ -113,6 +118,7 @@ class CompletionFeed:
         self._poller = None
         self._overlap = 0.0
         self._flowing = 0
+        self._began = None
         self._looked = None
         self._changed = time.monotonic()
         self._settled_until = datetime.min.replace(tzinfo=UTC)
@@ -365,10 +371,11 @@ class CompletionFeed:
             self._wake(error)
 
     def _until_next_look(self) -> float:
-        if self._looked is None:
+        if self._looked is None or self._began is None:
             return 0.0
-        idle = self._looked - self._changed
-        pause = min(max(_PATIENCE * idle, self.polling.interval), self.polling.interval_max)
+        idle, age = self._looked - self._changed, self._looked - self._began
+        eased = max(_PATIENCE * idle, min(_EASE * age, _EASIEST))
+        pause = min(max(eased, self.polling.interval), self.polling.interval_max)
         return max(self._looked + pause - time.monotonic(), 0.0)
 
     def _check_timeout(self) -> None:
@@ -390,6 +397,8 @@ class CompletionFeed:
         self._flowing = self._flowing + 1 if self._ledger.rows > rows else _FLOWING
         self.status = status
         self._looked = time.monotonic()
+        if self._began is None:
+            self._began = self._looked
         if self._known() != before:
             self._changed = self._looked
 
@@ -417,8 +426,7 @@ class CompletionFeed:
         # some became visible behind the reach of the overlap, or are late.
         counted = store.counted(status)
         overlap = max(self._overlap, self.polling.overlap)
-        if store.late and not self._ledger.settled and self._ledger.rows >= counted:
-            # Nothing new is counted, and a listing takes a call for each thousand objects.
+        if self._has_no_news(status, store, counted):
             return
         if not status.over or store.late:
             settled_until = store.now() - timedelta(seconds=self.polling.settle)
@@ -435,6 +443,14 @@ class CompletionFeed:
             return
         missing = self._ledger.rows < counted
         self._overlap = min(max(2 * overlap, 1.0), _LONGEST_OVERLAP) if missing else overlap / 2
+
+    def _has_no_news(self, status: TransformStatus, store: Store, counted: int) -> bool:
+        """Tell whether the counters say that every row is known: then asking costs a call more."""
+        if self._ledger.settled or self._ledger.rows < counted:
+            return False
+        # Without the status of now there are no counters of now, but listings, of a call for each
+        # thousand objects, are only made when something is counted.
+        return store.late or not (self._flowing or status.over)
 
     async def _ask(self, store: Store, since: datetime | None, until: datetime | None) -> None:
         self._ledger.show(await store.finished(since), until)
