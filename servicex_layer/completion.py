@@ -33,15 +33,12 @@ from servicex_layer.watch import Watch
 
 __all__ = ["BATCH", "CompletionFeed", "ended_badly"]
 
-# A transform in which nothing happens is looked at after this fraction of the time since
-# something last happened.
+# Looks grow rarer: the pause is this fraction of the time since the first one, and in a transform
+# in which nothing happens this fraction of the time since something last happened.
+_EASE = 0.02
 _PATIENCE = 0.1
-# Looks grow rarer with the time since the first one, as this fraction of it, up to so many
-# seconds: the pace of the official client.
-_EASE = 0.05
-_EASIEST = 5.0
 # While files come, this is the number of looks for one that asks for the status.
-_FLOWING = 4
+_FLOWING = 6
 # From here on, a look reaches back to the beginning.
 _LONGEST_OVERLAP = 3600.0
 # How many failed files an error names.
@@ -374,8 +371,8 @@ class CompletionFeed:
         if self._looked is None or self._began is None:
             return 0.0
         idle, age = self._looked - self._changed, self._looked - self._began
-        eased = max(_PATIENCE * idle, min(_EASE * age, _EASIEST))
-        pause = min(max(eased, self.polling.interval), self.polling.interval_max)
+        pause = max(_PATIENCE * idle, _EASE * age, self.polling.interval)
+        pause = min(pause, self.polling.interval_max)
         return max(self._looked + pause - time.monotonic(), 0.0)
 
     def _check_timeout(self) -> None:

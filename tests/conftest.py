@@ -61,6 +61,14 @@ def no_threads_left() -> Iterator[None]:
         time.sleep(0.005)
 
 
+@pytest.fixture(autouse=True)
+def no_scheduler_left() -> Iterator[None]:
+    """See to it that a client that is closed, or closed twice, leaves Dask's default as it was."""
+    before = dask.config.get("scheduler", None)
+    yield
+    assert dask.config.get("scheduler", None) == before
+
+
 @pytest.fixture(scope="session", autouse=True)
 def ctrl_c() -> Iterator[None]:
     """Have SIGINT do what it does in a terminal: a shell's background jobs ignore it."""

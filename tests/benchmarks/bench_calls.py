@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,13 +20,15 @@ from _common import (  # type: ignore[import-not-found]
     service_process,
     tiny_files,
 )
-from _figures import figure, report  # type: ignore[import-not-found]
+from _figures import Figure, figure, report  # type: ignore[import-not-found]
 
 import servicex_layer as sxl
 
 # That of the official client, which has no setting for it.
 _INTERVAL = 5.0
-_SECONDS = 30.0
+_SECONDS = 60.0
+# At our own pace, which begins with a look a second.
+_LONG = 300.0
 _TRANSFORMERS = 2
 
 
@@ -63,44 +66,46 @@ def by_client(service: ServiceProcess, paths: list[Path]) -> float:
     return float(sum(calls.values()))
 
 
+def counts(files: int, seconds: float, pace: str, workers: Sequence[int]) -> list[Figure]:
+    """Count once for each number of workers: a count has no spread."""
+    with (
+        tiny_files(files) as paths,
+        service_process(
+            store="s3", parallelism=_TRANSFORMERS, delay=seconds * _TRANSFORMERS / files
+        ) as service,
+    ):
+        theirs = by_client(service, paths)
+        return [
+            figure(
+                f"calls to the backend: {files} files in {seconds:.0f} s, {number} "
+                f"worker{'s' * (number > 1)}, polled {pace}",
+                "servicex.deliver (one process)",
+                [by_us(service, paths, number)],
+                [theirs],
+                1.0,
+                "calls",
+            )
+            for number in workers
+        ]
+
+
 def main() -> None:
-    """Count once for each number of files and of workers: a count has no spread."""
+    """Count at the client's pace, and at that of the settings."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--many-files", type=int, default=2000, help="%(default)s")
     options, _ = parser.parse_known_args()
-    numbers = (100, options.many_files)
-    ours: dict[tuple[int, int], float] = {}
-    theirs: dict[int, float] = {}
+    figures: list[Figure] = []
     with (
-        dask.config.set({"servicex-layer.poll-interval": _INTERVAL}),
         TemporaryDirectory(prefix="servicex-layer-bench-") as cache,
         contextlib.chdir(cache),
     ):
         os.environ["TMPDIR"] = cache
-        for files in numbers:
-            with (
-                tiny_files(files) as paths,
-                service_process(
-                    store="s3", parallelism=_TRANSFORMERS, delay=_SECONDS * _TRANSFORMERS / files
-                ) as service,
-            ):
-                theirs[files] = by_client(service, paths)
-                for workers in (1, 8):
-                    ours[files, workers] = by_us(service, paths, workers)
-    report(
-        f"Calls to the backend in a transform of {_SECONDS:.0f} s, polled every {_INTERVAL:g} s",
-        [
-            figure(
-                f"calls to the backend: {files} files, {workers} worker{'s' * (workers > 1)}",
-                "servicex.deliver (one process)",
-                [count],
-                [theirs[files]],
-                1.0,
-                "calls",
-            )
-            for (files, workers), count in ours.items()
-        ],
-    )
+        for files in (100, options.many_files):
+            with dask.config.set({"servicex-layer.poll-interval": _INTERVAL}):
+                figures += counts(files, _SECONDS, f"every {_INTERVAL:g} s", (1, 8))
+        for seconds in (_SECONDS, _LONG):
+            figures += counts(100, seconds, "by default", (1,))
+    report("Calls to the backend in a transform", figures)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ _FORM = "{event: int64, x: float64, y: float64, nv: int32, v: var * float64}"
 _EVENTS = 1000
 _PEER = "uproot.dask over the same files, known form"
 
+Ways = dict[str, Callable[[], Array]]
+
 
 def write(directory: Path, count: int) -> list[Path]:
     """Write files of about 50 kB."""
@@ -88,56 +90,56 @@ def _most_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
+def by_turns(ways: Ways, rounds: int, found: list[Any]) -> dict[str, list[float]]:
+    """Measure each way so many times, after one round that imports."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds + 1):
+        for name, make in ways.items():
+            times[name].append(seconds(make, found))
+    return {name: each[1:] for name, each in times.items()}
+
+
+def most_memory_of(make: Callable[[], Array], rounds: int, found: list[Any]) -> list[float]:
+    """Measure in a cluster of its own each time: what it has had of memory is what this took."""
+    most = []
+    for _ in range(rounds):
+        with cluster_of(2) as client:
+            client.run(_warm_up)
+            seconds(make, found)
+            most.append(most_memory(client))
+    return most
+
+
 def main() -> None:
     """Measure by turns."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="%(default)s")
     parser.add_argument("--small-files", type=int, default=1000, help="%(default)s")
     options, _ = parser.parse_known_args()
-    count = options.small_files
-    figures = []
+    rounds, count = options.rounds, options.small_files
+    found: list[Any] = []
     with (
         TemporaryDirectory(prefix="servicex-layer-bench-") as directory,
         service_process() as service,
     ):
         request_id = service.submit(write(Path(directory), count), result_destination="volume")
         paths = results_of(request_id)
-        ways = {"ours": lambda: by_us(request_id), "theirs": lambda: by_uproot(paths)}
-        found: list[Any] = []
-        times: dict[str, list[float]] = {name: [] for name in ways}
-        memory: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(options.rounds):
-            for name, make in ways.items():
-                # A cluster for each: what it has had of memory is what this took.
-                with cluster_of(2) as client:
-                    client.run(_warm_up)
-                    times[name].append(seconds(make, found))
-                    memory[name].append(most_memory(client))
-        figures.append(
-            figure(
-                f"finished request: {count} files of 50 kB, LocalCluster(processes=True) of 2",
-                _PEER,
-                times["ours"],
-                times["theirs"],
-                1.05,
-            )
-        )
-        for scheduler in ("threads", "sync"):
-            times = {name: [] for name in ways}
-            with dask.config.set(scheduler=scheduler):
-                for _ in range(options.rounds + 1):
-                    for name, make in ways.items():
-                        times[name].append(seconds(make, found))
-            figures.append(
-                figure(
-                    f"the same on {scheduler}",
-                    _PEER,
-                    times["ours"][1:],
-                    times["theirs"][1:],
-                    1.02,
-                )
-            )
-        figures.append(
+        ways: Ways = {"ours": lambda: by_us(request_id), "theirs": lambda: by_uproot(paths)}
+        with cluster_of(2):
+            on_cluster = by_turns(ways, rounds, found)
+        with dask.config.set(scheduler="threads"):
+            on_threads = by_turns(ways, rounds, found)
+        with dask.config.set(scheduler="sync"):
+            on_sync = by_turns(ways, rounds, found)
+        memory = {name: most_memory_of(make, rounds, found) for name, make in ways.items()}
+    check(found, count)
+    what = f"finished request: {count} files of 50 kB, LocalCluster(processes=True) of 2"
+    report(
+        "A finished request of small local files",
+        [
+            figure(what, _PEER, on_cluster["ours"], on_cluster["theirs"], 1.05),
+            figure("the same on threads", _PEER, on_threads["ours"], on_threads["theirs"], 1.02),
+            figure("the same on sync", _PEER, on_sync["ours"], on_sync["theirs"], 1.02),
             figure(
                 "the same: memory of the larger worker",
                 _PEER,
@@ -145,10 +147,9 @@ def main() -> None:
                 memory["theirs"],
                 1.1,
                 "MB",
-            )
-        )
-    check(found, count)
-    report("A finished request of small local files", figures)
+            ),
+        ],
+    )
 
 
 def _warm_up() -> None:
