@@ -7,15 +7,18 @@ call; `test_exactness.py` shows the same with a real one.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from servicex_layer import completion
 from servicex_layer.completion import CompletionFeed
 from servicex_layer.config import Polling
 from servicex_layer.errors import CompletionOrderError, ProtocolError
@@ -57,6 +60,7 @@ class ModelServer:
         self.ticked = False
         self.rows_sent = 0
         self.asked = 0
+        self.listed = 0
         # Numbers grow with insertion and have holes.
         order = sorted(range(len(script)), key=lambda i: script[i].visible)
         self.ids = {i: 3 * place + 1 for place, i in enumerate(order)}
@@ -88,6 +92,7 @@ class ModelServer:
     async def results(self, request_id, later_than=None):
         assert request_id == "a-request"
         await asyncio.sleep(0)
+        self.listed += 1
         # Time goes on from one look to the next: not every look asks for the status.
         self.now += not self.ticked
         self.ticked = False
@@ -119,7 +124,7 @@ def a_feed(server, *, settled=False, overlap=0.0):
     return CompletionFeed(server, "a-request", polling, settled=settled, warn=ignore)
 
 
-def ignore(text):
+def ignore(_):
     pass
 
 
@@ -287,3 +292,46 @@ def test_rows_on_the_wire_grow_with_the_files_not_with_the_polls(late):
     assert server.now > 90, "it was polled about once a tick"
     assert server.asked < 45, "few looks asked for the status"
     assert server.rows_sent < (18 if late == 10 else 4) * count
+
+
+def test_looks_grow_rarer_with_the_time_but_not_beyond_the_bound(monkeypatch):
+    passed, pauses, sleep = 0.0, [], asyncio.sleep
+
+    async def sleep_in_no_time(seconds):
+        nonlocal passed
+        passed += seconds
+        pauses.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(completion, "time", SimpleNamespace(monotonic=lambda: passed))
+    monkeypatch.setattr(asyncio, "sleep", sleep_in_no_time)
+    # One more with each look.
+    script = [Scripted(created=i, late=0, lag=0, success=True) for i in range(400)]
+
+    async def observe():
+        feed = a_feed(ModelServer(script, ignore), overlap=2.0)
+        feed.polling = replace(feed.polling, interval=1.0, interval_max=10.0)
+        await partitions(feed, len(script), range(len(script)))
+
+    asyncio.run(observe())
+    slept = [round(pause, 6) for pause in pauses if pause]
+    assert slept == sorted(slept)
+    assert slept[:50] == [1.0] * 50
+    assert slept[-1] == 10.0
+    assert all(
+        pause <= max(1.0, 0.02 * before + 1e-6)
+        for pause, before in zip(slept, itertools.accumulate(slept, initial=0.0), strict=False)
+    )
+
+
+def test_a_list_is_not_asked_for_when_the_counters_tell_no_news():
+    script = [Scripted(created=100, late=0, lag=0, success=True)]
+
+    async def observe():
+        server = ModelServer(script, ignore)
+        await partitions(a_feed(server), 1, [0])
+        return server
+
+    server = asyncio.run(observe())
+    assert server.asked == 100
+    assert server.listed == 1

@@ -188,6 +188,23 @@ def test_the_backend_sees_one_poller_however_many_workers_wait(
         client.cancel(futures)
 
 
+def test_a_worker_is_told_of_each_file_once_beside_what_it_asks_for(
+    lone_worker, finished, inputs, monkeypatch
+):
+    scheduler = lone_worker.cluster.scheduler
+    send, told = scheduler.worker_send, []
+
+    def note_and_send(worker, message):
+        if message["op"] == "servicex_answer":
+            told.extend(pickle.loads(message["near"]))  # noqa: S301  (this cluster's own)
+        send(worker, message)
+
+    monkeypatch.setattr(scheduler, "worker_send", note_and_send)
+    sxl.register(lone_worker)
+    assert firsts(by_hand(finished(inputs), 4)) == [0, 1, 2, 3]
+    assert sorted(file.number for file in told) == [0, 1, 2, 3]
+
+
 # Credentials
 
 

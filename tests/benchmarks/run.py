@@ -45,11 +45,11 @@ next file while it computes this one, which Dask does not tell before.
 
 **Calls by default.** The client looks every 5 s. `servicex_layer` looks every second for 50 s, so \
 that nobody waits for what is there, and then more and more rarely: the pause is 2 % of the time \
-since the first look, up to 10 s. At the client's pace it makes fewer calls than the client; at its \
-own it makes more in a transform of a few minutes, and fewer in one of more than about eight (on \
-paper: 165 looks and 195 calls in 500 s, and 100 looks and 200 calls of the client). Larger pauses \
-cost as much in the time to the result: 5 % instead of 2 % were tried, and were seen in the second \
-line of the table. Fewer calls at the same pace would take a server that can be waited for.
+since the first look, up to 10 s. At the client's pace it makes fewer calls than the client; by \
+default it makes more in a transform of a few minutes, and fewer in one of more than about ten (on \
+paper: 213 calls in 600 s, of the client 200 to 240). Where computing takes as long as the \
+transform, larger pauses would add as much to the time to the result. Fewer calls at the same pace \
+would take a server that can be waited for.
 """
 
 
