@@ -12,7 +12,7 @@ from dask.typing import Key
 
 from servicex_layer.model import FILE_LAYER
 
-__all__ = ["wait"]
+__all__ = ["follow", "wait"]
 
 T = TypeVar("T")
 
@@ -28,6 +28,15 @@ def wait(key: Key, waiting: concurrent.futures.Future[T]) -> T:
         What to wait for; cancelled where the computation that the task is part of ends before.
     """
     return _waits.result(key, waiting)
+
+
+def follow() -> None:
+    """Have the next computation followed, by whoever prepares one that waits.
+
+    Dask takes its callbacks away while a computation runs, and of several at the same time it may
+    give none back.
+    """
+    _waits.register()
 
 
 class _Waits(Callback):
@@ -85,5 +94,3 @@ def _number(key: Any) -> int:
 
 
 _waits = _Waits()
-# For the life of the process: a computation calls the callbacks that it found at its start.
-_waits.register()

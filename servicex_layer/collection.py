@@ -142,7 +142,7 @@ def from_servicex(
     client = active_client()
     if client is not None and not client.asynchronous:
         register(client, chosen.name)
-    rest = RestClient(chosen, seconds("connect-timeout") or 0.0, seconds("timeout"))
+    rest = RestClient(chosen, seconds("retry-timeout") or 0.0, seconds("timeout"))
     status = background().run(counted(rest, request_id))
     if status.over and status.status != "Complete" and not status.completed:
         raise ended_badly(status)

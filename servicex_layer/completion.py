@@ -83,10 +83,11 @@ class CompletionFeed:
     _ledger: Ledger
     _warn: Callable[[str], None]
     _warning: threading.Lock
-    _waiting: dict[tuple[int, float], set[asyncio.Future[None]]]
+    _waiting: dict[tuple[int, int, float], set[asyncio.Future[None]]]
     _poller: asyncio.Task[None] | None
     _overlap: float
     _flowing: int
+    _listed: int
     _began: float | None
     _looked: float | None
     _changed: float
@@ -115,6 +116,7 @@ class CompletionFeed:
         self._poller = None
         self._overlap = 0.0
         self._flowing = 0
+        self._listed = 0
         self._began = None
         self._looked = None
         self._changed = time.monotonic()
@@ -150,7 +152,7 @@ class CompletionFeed:
             Where the backend cannot be asked.
         """
         while (file := self.decided(number, npartitions, max_failed)) is None:
-            await self._progress(number, max_failed)
+            await self._progress(number, npartitions, max_failed)
         return file
 
     def decided(
@@ -160,7 +162,7 @@ class CompletionFeed:
 
         To be used from any thread. Parameters and errors are those of `file`.
         """
-        if not self._is_decided(number, max_failed):
+        if not self._is_decided(number, npartitions, max_failed):
             return None
         status = self.status
         # Decided only by a look, which sets them.
@@ -195,8 +197,8 @@ class CompletionFeed:
         BackendError
             Where the backend cannot be asked.
         """
-        while not self._is_decided(_END, 1.0):
-            await self._progress(_END, 1.0)
+        while not self._is_decided(_END, _END, 1.0):
+            await self._progress(_END, _END, 1.0)
 
     def seen(self) -> tuple[int, int]:
         """Tell how many files are known to be finished, and to have failed."""
@@ -307,16 +309,17 @@ class CompletionFeed:
                 self._locations = Locations(store, f"Request {self.request_id}")
             return self._locations
 
-    def _is_decided(self, number: int, max_failed: float) -> bool:
+    def _is_decided(self, number: int, npartitions: int, max_failed: float) -> bool:
         status = self.status
         if status is None or self._locations is None:
             return False
         store = self._locations.store
-        return (
-            self._is_ended(status, store)
-            or number < self._numbered(status, store)
-            or self._has_too_many_failed(status, max_failed)
-        )
+        if self._is_ended(status, store) or self._has_too_many_failed(status, max_failed):
+            return True
+        # That there are no more files than partitions is known with the number of files: until
+        # then one partition waits.
+        can_be_last = number + 1 >= npartitions and not status.counted
+        return number < self._numbered(status, store) and not can_be_last
 
     def _numbered(self, status: TransformStatus, store: Store) -> int:
         """Tell how many files can be given out."""
@@ -331,10 +334,10 @@ class CompletionFeed:
         waited = (self._looked or 0.0) - self._changed
         return self._ledger.rows >= store.counted(status) or waited > self.polling.retry_timeout
 
-    async def _progress(self, number: int, max_failed: float) -> None:
+    async def _progress(self, number: int, npartitions: int, max_failed: float) -> None:
         """Wait until something is decided of this number, or until asking failed."""
         future = asyncio.get_running_loop().create_future()
-        which = number, max_failed
+        which = number, npartitions, max_failed
         self._waiting.setdefault(which, set()).add(future)
         if self._poller is None:
             self._changed = time.monotonic()
@@ -423,8 +426,9 @@ class CompletionFeed:
         # some became visible behind the reach of the overlap, or are late.
         counted = store.counted(status)
         overlap = max(self._overlap, self.polling.overlap)
-        if self._has_no_news(status, store, counted):
+        if self._has_no_news(status, counted):
             return
+        self._listed = counted
         if not status.over or store.late:
             settled_until = store.now() - timedelta(seconds=self.polling.settle)
             await self._ask(store, self._reach(overlap), settled_until)
@@ -441,13 +445,11 @@ class CompletionFeed:
         missing = self._ledger.rows < counted
         self._overlap = min(max(2 * overlap, 1.0), _LONGEST_OVERLAP) if missing else overlap / 2
 
-    def _has_no_news(self, status: TransformStatus, store: Store, counted: int) -> bool:
-        """Tell whether the counters say that every row is known: then asking costs a call more."""
-        if self._ledger.settled or self._ledger.rows < counted:
-            return False
-        # Without the status of now there are no counters of now, but listings, of a call for each
-        # thousand objects, are only made when something is counted.
-        return store.late or not (self._flowing or status.over)
+    def _has_no_news(self, status: TransformStatus, counted: int) -> bool:
+        """Tell whether counters of now say what they said at the last list, which had it all."""
+        # Their sum alone does not tell: a row can be listed before it is counted, or without.
+        known = self._ledger.rows >= counted == self._listed
+        return known and not (self._ledger.settled or self._flowing or status.over)
 
     async def _ask(self, store: Store, since: datetime | None, until: datetime | None) -> None:
         self._ledger.show(await store.finished(since), until)

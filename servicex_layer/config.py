@@ -10,13 +10,13 @@ from typing import Any
 
 import dask.config
 import yaml
-from dask.utils import parse_timedelta
+from dask.utils import parse_bytes, parse_timedelta
 
 from servicex_layer.errors import ConfigError, UnknownBackendError
 from servicex_layer.model import Backend
 from servicex_layer.safety import is_sendable
 
-__all__ = ["Polling", "config_file", "find_backend", "seconds"]
+__all__ = ["Polling", "config_file", "find_backend", "n_bytes", "seconds"]
 
 _FILE_NAMES = (".servicex", "servicex.yaml")
 
@@ -64,6 +64,25 @@ def seconds(setting: str) -> float | None:
             "Give a number of seconds or a text such as '500ms'."
         ) from cause
     return parsed
+
+
+def n_bytes(setting: str) -> int:
+    """Read a setting that is a size, in bytes; parameters and errors are those of `seconds`.
+
+    Examples
+    --------
+    >>> with dask.config.set({"servicex-layer.range-threshold": "1 MiB"}):
+    ...     n_bytes("range-threshold")
+    1048576
+    """
+    value = dask.config.get(f"servicex-layer.{setting}")
+    try:
+        return int(parse_bytes(value))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"The setting servicex-layer.{setting} is {value!r}, which is no size. Give a number "
+            "of bytes or a text such as '8 MiB'."
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

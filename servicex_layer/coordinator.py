@@ -40,6 +40,9 @@ __all__ = ["ClusterFeed", "active_client", "register", "this_worker"]
 
 T = TypeVar("T")
 
+# How many files that will not change any more a worker remembers: about 30 MB.
+_REMEMBERED = 50_000
+
 logger = logging.getLogger(__name__)
 
 _NAME = "servicex-layer"
@@ -144,12 +147,15 @@ class FeedsPlugin(SchedulerPlugin):
     idempotent = True
     _scheduler: Scheduler
     _polling: Polling
-    _rests: dict[str | None, RestClient]
-    _feeds: dict[tuple[str | None, str], CompletionFeed]
+    _urls: dict[str | None, str]
+    """Of the backends, by the names that clients use for them; ``None`` for the default."""
+    _rests: dict[str, RestClient]
+    _feeds: dict[tuple[str, str], CompletionFeed]
     _waits: dict[tuple[str, int], asyncio.Task[None]]
     _told: dict[str, set[tuple[Any, ...]]]
 
     def __init__(self) -> None:
+        self._urls = {}
         self._rests = {}
         self._feeds = {}
         self._waits = {}
@@ -201,12 +207,10 @@ class FeedsPlugin(SchedulerPlugin):
         """Take the credentials of a backend and how to poll it, from a client."""
         backend = Backend(name, url, token)
         self._polling = Polling(**polling)
-        known = self._rests.get(alias)
-        if known is None or known.backend.url != url:
-            self._rests[alias] = RestClient(backend, 0.0, given=given)
-            # What was followed elsewhere is another request.
-            self._feeds = {key: feed for key, feed in self._feeds.items() if key[0] != alias}
-        self._rests[alias].authorize(backend, given)
+        self._urls[alias] = url
+        if url not in self._rests:
+            self._rests[url] = RestClient(backend, 0.0, given=given)
+        self._rests[url].authorize(backend, given)
         for rest in self._rests.values():
             rest.configure(self._polling.retry_timeout, self._polling.timeout)
         for feed in self._feeds.values():
@@ -235,7 +239,7 @@ class FeedsPlugin(SchedulerPlugin):
     def servicex_note(self, worker: str, which: dict[str, Any], number: int, received: int) -> None:
         """Note that a partition was read on a worker."""
         del worker
-        feed = self._feeds.get((which["backend"], which["request_id"]))
+        feed = self._feeds.get((self._urls.get(which["backend"], ""), which["request_id"]))
         if feed is not None:
             feed.watch.note(number, received)
 
@@ -287,20 +291,19 @@ class FeedsPlugin(SchedulerPlugin):
 
     def _feed(self, request_id: str, backend: str | None) -> CompletionFeed:
         try:
-            return self._feeds[backend, request_id]
-        except KeyError:
-            pass
-        try:
-            rest = self._rests[backend]
+            # One list for all names of a backend: else they could differ in their numbers.
+            url = self._urls[backend]
         except KeyError:
             named = "The default ServiceX backend" if backend is None else f"Backend {backend!r}"
             raise ConfigError(
                 f"{named} is not known on this Dask cluster. Make it known with "
                 f"servicex_layer.register(client, {backend!r})."
             ) from None
-        made = CompletionFeed(rest, request_id, self._polling, warn=self._warn)
-        self._feeds[backend, request_id] = made
-        return made
+        if (url, request_id) not in self._feeds:
+            self._feeds[url, request_id] = CompletionFeed(
+                self._rests[url], request_id, self._polling, warn=self._warn
+            )
+        return self._feeds[url, request_id]
 
     def _warn(self, text: str) -> None:
         # As distributed.warn does on a worker: clients make it a warning of their own.
@@ -338,6 +341,12 @@ class SubscriberPlugin(WorkerPlugin):
         future = self._answers.get(wait)
         if future is not None and not future.done():
             future.set_result((answer, near))
+
+    def remember(self, which: tuple[Any, ...], file: ResultFile | NoFile) -> None:
+        """Keep what was told; what was told first is forgotten first, and asked for again."""
+        self.known[which] = file
+        while len(self.known) > _REMEMBERED:
+            del self.known[next(iter(self.known))]
 
     async def ask(self, **question: Any) -> tuple[bytes, bytes]:
         """Ask the scheduler for a file and wait for the answer."""
@@ -389,7 +398,7 @@ class ClusterFeed:
         file: ResultFile | NoFile = _opened(answer)
         for other in _opened(near):
             which = (*self._which.values(), other.number, npartitions, max_failed)
-            self._subscriber.known[which] = other
+            self._subscriber.remember(which, other)
         return file
 
     def decided(

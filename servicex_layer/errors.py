@@ -108,6 +108,10 @@ class TreeNotFoundError(ResultError):
     """The tree asked for is not in the result file."""
 
 
+class NoTreeError(TreeNotFoundError):
+    """The result file has no tree with an event in it."""
+
+
 class AmbiguousTreeError(ResultError):
     """The result file has several trees and none was chosen."""
 

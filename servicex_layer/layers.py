@@ -21,6 +21,7 @@ from dask_awkward.layers.layers import AwkwardTokenizable
 from dask_awkward.lib.core import Array, new_array_object
 from dask_awkward.utils import LazyInputsDict
 
+from servicex_layer.blocking import follow
 from servicex_layer.errors import InvalidArgumentError
 from servicex_layer.forms import as_form
 from servicex_layer.mapped import ReadMapped
@@ -103,6 +104,7 @@ class SXFileLayer(Layer):
         self._numbers = range(npartitions)
         most = max_failed if on_failed == "skip" else 0.0
         self.await_file = AwaitFile(self.name, request_id, backend, npartitions, most)
+        follow()
 
     def __repr__(self) -> str:
         return f"SXFileLayer<{self.request_id} {len(self)} of {self.npartitions} files>"
@@ -146,6 +148,7 @@ class SXFileLayer(Layer):
     def cull(self, keys: set[Key], all_hlg_keys: Any) -> tuple[SXFileLayer, Mapping[Key, set[Key]]]:
         """See `dask.highlevelgraph.Layer.cull`."""
         del all_hlg_keys
+        follow()
         numbers = sorted(_number(key) for key in keys if key in self)
         culled = self
         if len(numbers) != len(self):

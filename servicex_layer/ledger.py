@@ -45,6 +45,8 @@ class Ledger:
 
     files: list[ResultFile]
     failures: list[str]
+    rows: int
+    """Number of different rows seen, of finished and of failed files."""
     newest: datetime | None
     _seen: dict[tuple[int, str], datetime]
     _names: set[str]
@@ -56,16 +58,12 @@ class Ledger:
         self.settled = settled
         self.files = []
         self.failures = []
+        self.rows = 0
         self.newest = None
         self._seen = {}
         self._names = set()
         self._places = {}
         self._pending = []
-
-    @property
-    def rows(self) -> int:
-        """Number of different rows seen, of finished and of failed files."""
-        return len(self._seen)
 
     def show(self, rows: Iterable[Row], until: datetime | None = None) -> None:
         """Take rows as they were seen together, and number those that can be.
@@ -122,6 +120,8 @@ class Ledger:
             self._places[file.name] = place
         self.files += self._pending[:count]
         del self._pending[:count]
+        # Last: who reads this in another thread finds what they are rows of.
+        self.rows = len(self._seen)
 
     def _refuse_late(self) -> None:
         if not self.files or not self._pending or self._pending[0].order > self.files[-1].order:

@@ -142,7 +142,7 @@ class Row:
                 created_at=_utc(row["created_at"]),
                 name=_text(row["s3-object-name"]),
                 input=_text(row["file-path"]),
-                events=_count(row.get("total-events")),
+                events=None if row.get("total-events") is None else _count(row["total-events"]),
                 size=_count(row.get("total-bytes")),
             )
             return cls(file, success=_is_success(row["transform_status"]))

@@ -80,7 +80,8 @@ def get_each(
 ) -> Iterator[tuple[Range, Answer | None]]:
     """Ask for ranges of bytes, many at a time; gives each with its answer.
 
-    ``None`` is given for one that got none: what the matter is tells `get`.
+    ``None`` is given for one that got none: what the matter is tells `get`. Behind a proxy none is
+    asked for, and nothing given.
 
     Raises
     ------
@@ -89,7 +90,6 @@ def get_each(
     """
     _check(url)
     if _proxy(url):
-        yield from ((one, None) for one in wanted)
         return
     target = urllib3.util.parse_url(url).request_uri
     with _quiet():

@@ -11,7 +11,7 @@ from awkward.forms import RecordForm
 from servicex_layer.columns import select
 from servicex_layer.conform import conform
 from servicex_layer.counters import count, split
-from servicex_layer.errors import SchemaMismatchError, TreeNotFoundError
+from servicex_layer.errors import NoTreeError, SchemaMismatchError
 from servicex_layer.source import Source
 from servicex_layer.transfer import Body, Local, Remote
 
@@ -102,14 +102,15 @@ def _read(
 
 
 def open_result(source: Source, tree: str | None) -> AbstractContextManager[Table] | None:
-    """Open a result; ``None`` where it has no events and no tree either.
+    """Open a result; ``None`` where it has no events and not the tree either.
 
     Parameters are those of `read`, as are the errors.
     """
     try:
         return open_table(source, tree)
-    except TreeNotFoundError:
-        # A transformer that selects nothing in a file may write no tree.
+    except NoTreeError:
+        # A transformer that selects nothing in a file may write no tree. That of another name is
+        # there where the name is mistyped: 0 events are also told by who did not count them.
         if source.file.events != 0:
             raise
         return None

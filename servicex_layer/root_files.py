@@ -18,6 +18,7 @@ from servicex_layer.columns import lists, select
 from servicex_layer.errors import (
     AmbiguousTreeError,
     CorruptResultError,
+    NoTreeError,
     ResultError,
     TreeNotFoundError,
 )
@@ -144,10 +145,12 @@ def _choose(directory: Any, tree: str | None, what: str) -> tuple[str, Any]:
     kinds = directory.classnames(recursive=True, cycle=False)
     trees = {name: kind for name, kind in kinds.items() if kind in _TTREES or kind == _RNTUPLE}
     if tree is not None and tree not in trees:
+        empty = not any(directory[name].num_entries for name in trees)
         there = ", ".join(trees) or "no tree at all"
-        raise TreeNotFoundError(f"{what} has no tree {tree!r}; it has {there}.")
+        kind = NoTreeError if empty else TreeNotFoundError
+        raise kind(f"{what} has no tree {tree!r}; it has {there}.")
     if not trees:
-        raise TreeNotFoundError(f"{what} has no tree at all.")
+        raise NoTreeError(f"{what} has no tree at all.")
     if tree is None and len(trees) > 1:
         raise AmbiguousTreeError(
             f"{what} has several trees: {', '.join(trees)}. Choose one with tree=…"

@@ -7,9 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Protocol, cast
 
-import dask.config
-from dask.utils import parse_bytes
-
+from servicex_layer.config import n_bytes
 from servicex_layer.errors import CorruptResultError, MissingObjectError
 from servicex_layer.model import Location
 from servicex_layer.object_store import StoredObject, checked_size
@@ -92,7 +90,7 @@ class Remote:
             # Not every transformer tells the size: those of C++ say 0.
             self._fetch([(0, _HEAD)])
         size = self._object.size
-        if size <= parse_bytes(dask.config.get("servicex-layer.range-threshold")):
+        if size <= n_bytes("range-threshold"):
             self._fetch([(0, size)])
         else:
             self._fetch([(0, min(_HEAD, size)), (max(size - _TAIL, 0), size)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 import time
 from dataclasses import dataclass
@@ -124,13 +123,19 @@ class Watch:
             await asyncio.wait([following])
 
     async def _follow(self) -> None:
-        while (left := self._until - time.monotonic()) > 0:
-            self._error = ""
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(left):
-                    await self._ended()
+        ending = asyncio.create_task(self._ended(), name="wait for the end of a request")
+        try:
+            while (left := self._until - time.monotonic()) > 0:
+                done, _ = await asyncio.wait([ending], timeout=left)
+                if done:
+                    ending.result()
+                    ending = asyncio.create_task(self._ended(), name=ending.get_name())
+        finally:
+            ending.cancel()
+            await asyncio.wait([ending])
 
     async def _ended(self) -> None:
+        self._error = ""
         try:
             await self._feed.end()
         except ServiceXLayerError as error:

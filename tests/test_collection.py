@@ -13,6 +13,7 @@ import dask
 import dask_awkward
 import pytest
 from dask.base import compute
+from dask.callbacks import Callback
 from dask.highlevelgraph import HighLevelGraph
 
 from servicex_layer import SXFileLayer, UprootLoadLayer, from_servicex
@@ -220,6 +221,14 @@ def test_error_of_another_task_ends_the_waiting(
         pytest.raises(LookupError, match="own function"),
     ):
         failing.compute()
+
+
+def test_waiting_ends_also_after_dask_has_lost_its_callbacks(
+    service: LocalServiceX, submit: Callable[..., str], inputs: list[Path]
+):
+    # As after computations in several threads, of which one began and ended later.
+    Callback.active.clear()
+    test_error_of_another_task_ends_the_waiting(service, submit, inputs)
 
 
 @pytest.mark.parametrize("scheduler", ["sync", "threads"])

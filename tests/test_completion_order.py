@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from servicex_layer import completion
 from servicex_layer.completion import CompletionFeed
 from servicex_layer.config import Polling
-from servicex_layer.errors import CompletionOrderError, ProtocolError
+from servicex_layer.errors import CompletionOrderError, PartitionCountError, ProtocolError
 from servicex_layer.model import Backend, ResultFile, Row, TransformStatus
 
 EPOCH = datetime(2026, 11, 22, 19, 45, tzinfo=UTC)
@@ -335,3 +335,38 @@ def test_a_list_is_not_asked_for_when_the_counters_tell_no_news():
     server = asyncio.run(observe())
     assert server.asked == 100
     assert server.listed == 1
+
+
+def test_a_row_that_is_never_counted_hides_no_other():
+    # As where a backend fails between the row and its counter, and drops the second report.
+    never = 10**9
+    script = [
+        Scripted(created=1, late=0, lag=0, success=True),
+        Scripted(created=1, late=0, lag=0, success=True),
+        Scripted(created=2, late=0, lag=never, success=True),
+        Scripted(created=30, late=0, lag=0, success=True),
+    ]
+
+    async def observe():
+        async with asyncio.timeout(20):
+            return await partitions(a_feed(ModelServer(script, ignore)), 4, range(4))
+
+    assert sorted(asyncio.run(observe())) == expected(script)
+
+
+def test_more_files_than_partitions_are_an_error_also_where_the_lookup_finds_them_late():
+    script = [Scripted(created=1, late=0, lag=0, success=True)] * 2
+    script += [Scripted(created=30, late=0, lag=0, success=True)] * 2
+
+    class StillLooking(ModelServer):
+        async def status(self, request_id):
+            status = await super().status(request_id)
+            return status if self.now > 20 else replace(status, status="Lookup", files=2)
+
+    async def observe():
+        feed = a_feed(StillLooking(script, ignore))
+        assert (await feed.file(0, 2)).name == "0.root"
+        with pytest.raises(PartitionCountError, match="2 partitions"):
+            await feed.file(1, 2)
+
+    asyncio.run(observe())

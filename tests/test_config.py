@@ -5,7 +5,7 @@ from pathlib import Path
 import dask
 import pytest
 
-from servicex_layer.config import find_backend, seconds
+from servicex_layer.config import find_backend, n_bytes, seconds
 from servicex_layer.errors import ConfigError, UnknownBackendError
 
 TWO = """
@@ -153,6 +153,15 @@ def test_seconds_of_no_time(value: object):
         pytest.raises(ConfigError, match=r"servicex-layer\.timeout"),
     ):
         seconds("timeout")
+
+
+@pytest.mark.parametrize("value", ["large", "8 apples", [1], None])
+def test_bytes_of_no_size(value: object):
+    with (
+        dask.config.set({"servicex-layer.range-threshold": value}),
+        pytest.raises(ConfigError, match=r"servicex-layer\.range-threshold"),
+    ):
+        n_bytes("range-threshold")
 
 
 @pytest.mark.parametrize(

@@ -205,6 +205,18 @@ def test_a_worker_is_told_of_each_file_once_beside_what_it_asks_for(
     assert sorted(file.number for file in told) == [0, 1, 2, 3]
 
 
+def test_a_request_has_one_list_by_whatever_name_its_backend_goes(
+    lone_worker, service, finished, inputs
+):
+    request_id = finished(inputs)
+    sxl.register(lone_worker)
+    service.traffic.reset()
+    named = sxl.from_servicex(request_id, form=FORM)
+    assert firsts(named) == firsts(by_hand(request_id, 4)) == [0, 1, 2, 3]
+    # One of from_servicex, one of the list.
+    assert service.traffic.calls["status"] == 2
+
+
 # Credentials
 
 

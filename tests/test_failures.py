@@ -227,7 +227,7 @@ def caught(function):
 
 
 def test_a_backend_that_was_never_there(scheduler, service, settings):
-    settings(connect_timeout="300ms", timeout="1 hour")
+    settings(retry_timeout="300ms", timeout="1 hour")
     with service.away(), pytest.raises(BackendUnreachableError, match="is the backend up"):
         sxl.from_servicex("a-request", form=FORM)
 
@@ -521,7 +521,7 @@ def test_too_many_failed_files_end_all_waits_at_once(
     events = sxl.from_servicex(request_id, form=FORM, max_failed=0.25)
     service.traffic.reset()
     result = in_thread(lambda: caught(events.x.compute))
-    until(lambda: service.traffic.calls["results"])
+    until(lambda: service.traffic.calls["status"])
     service.release(request_id, 0, 2)
     assert isinstance(error := result(), FailedFilesError)
     assert "more than max_failed=0.25" in str(error)

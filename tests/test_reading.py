@@ -104,6 +104,15 @@ def test_file_without_any_tree(tmp_path: Path):
             read_array(path, FORM, tree=tree)
 
 
+def test_a_mistyped_tree_is_no_result_without_events(two: Path, tmp_path: Path):
+    # 0 is also what a transformer says that has not counted.
+    with pytest.raises(TreeNotFoundError, match="no tree 'nope'"):
+        read_array(two, FORM, tree="nope", events=0)
+    with uproot.recreate(tmp_path / "none.root") as file:
+        file.mktree("other", {"x": np.array([], float)})
+    assert len(read_array(tmp_path / "none.root", FORM, tree="events", events=0)) == 0
+
+
 def test_histogram_beside_the_tree_is_no_choice(tmp_path: Path):
     with uproot.recreate(tmp_path / "both.root") as file:
         file.mktree("events", COLUMNS)

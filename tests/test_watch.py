@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from servicex_layer import watch as watch_module
 from servicex_layer.model import TransformStatus
 from servicex_layer.watch import Watch
 
@@ -51,6 +54,32 @@ def test_it_can_be_closed_and_looked_at_again():
         for _ in range(2):
             assert watch.look(0).status == ""
             await watch.close()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(watch())
+
+
+def test_what_it_waits_for_is_not_begun_anew_while_somebody_looks(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(watch_module, "_LEASE", 0.02)
+
+    class Slow(Over):
+        begun = 0
+        ended = asyncio.Event()
+
+        async def end(self) -> None:
+            self.begun += 1
+            await self.ended.wait()
+
+    async def watch() -> None:
+        feed = Slow()
+        watch = Watch(feed)
+        # Ten leases.
+        until = time.monotonic() + 0.2
+        while time.monotonic() < until:
+            watch.look(0)
+            await asyncio.sleep(0.002)
+        assert feed.begun == 1
+        await watch.close()
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     asyncio.run(watch())
