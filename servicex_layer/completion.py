@@ -428,7 +428,6 @@ class CompletionFeed:
         overlap = max(self._overlap, self.polling.overlap)
         if self._has_no_news(status, counted):
             return
-        self._listed = counted
         if not status.over or store.late:
             settled_until = store.now() - timedelta(seconds=self.polling.settle)
             await self._ask(store, self._reach(overlap), settled_until)
@@ -437,6 +436,7 @@ class CompletionFeed:
             await self._ask(store, self._reach(overlap), None)
             if self._ledger.rows != counted:
                 await self._ask(store, None, None)
+        self._listed = counted
         if status.over and self._ledger.rows >= counted:
             self._ledger.show((), None)
         if self._flowing:
