@@ -85,9 +85,14 @@ def notebooks(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Measure beside other ways, and write docs/benchmarks.md; arguments go to each script."""
+    """Measure beside other ways, and write docs/benchmarks.md; then try faults, for 20 minutes.
+
+    Arguments go to the scripts that measure.
+    """
     session.install("-e.[test]")
     session.run("python", "tests/benchmarks/run.py", *session.posargs)
+    session.run("python", "tests/benchmarks/bench_fuzz.py")
+    session.run("python", "tests/benchmarks/bench_soak.py")
 
 
 if __name__ == "__main__":

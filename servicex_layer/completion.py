@@ -88,7 +88,7 @@ class CompletionFeed:
     _overlap: float
     _flowing: int
     _listed: int
-    _began: float | None
+    _began: float
     _looked: float | None
     _changed: float
     _settled_until: datetime
@@ -117,7 +117,7 @@ class CompletionFeed:
         self._overlap = 0.0
         self._flowing = 0
         self._listed = 0
-        self._began = None
+        self._began = 0.0
         self._looked = None
         self._changed = time.monotonic()
         self._settled_until = datetime.min.replace(tzinfo=UTC)
@@ -371,7 +371,7 @@ class CompletionFeed:
             self._wake(error)
 
     def _until_next_look(self) -> float:
-        if self._looked is None or self._began is None:
+        if self._looked is None:
             return 0.0
         idle, age = self._looked - self._changed, self._looked - self._began
         pause = max(_PATIENCE * idle, _EASE * age, self.polling.interval)
@@ -396,9 +396,10 @@ class CompletionFeed:
         await self._ask_rows(status, (await self._opened(status)).store)
         self._flowing = self._flowing + 1 if self._ledger.rows > rows else _FLOWING
         self.status = status
-        self._looked = time.monotonic()
-        if self._began is None:
-            self._began = self._looked
+        now = time.monotonic()
+        if self._looked is None:
+            self._began = now
+        self._looked = now
         if self._known() != before:
             self._changed = self._looked
 

@@ -209,26 +209,22 @@ def raise_(_: Any) -> Any:
     raise LookupError("of the user's own function")
 
 
+@pytest.mark.parametrize("lost", [False, True])
 def test_error_of_another_task_ends_the_waiting(
-    service: LocalServiceX, submit: Callable[..., str], inputs: list[Path]
+    service: LocalServiceX, submit: Callable[..., str], inputs: list[Path], *, lost: bool
 ):
     request_id = submit(inputs)
     service.release(request_id, 0)
     events = from_servicex(request_id, form=FORM)
     failing = dak.map_partitions(raise_, events.x, meta=events.x._meta)
+    if lost:
+        # As after computations in several threads, of which the later one ended last.
+        Callback.active.clear()
     with (
         dask.config.set({"scheduler": "threads", "num_workers": 4}),
         pytest.raises(LookupError, match="own function"),
     ):
         failing.compute()
-
-
-def test_waiting_ends_also_after_dask_has_lost_its_callbacks(
-    service: LocalServiceX, submit: Callable[..., str], inputs: list[Path]
-):
-    # As after computations in several threads, of which one began and ended later.
-    Callback.active.clear()
-    test_error_of_another_task_ends_the_waiting(service, submit, inputs)
 
 
 @pytest.mark.parametrize("scheduler", ["sync", "threads"])

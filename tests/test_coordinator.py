@@ -6,6 +6,7 @@ import os
 import pickle
 import signal
 import threading
+from contextlib import nullcontext
 from functools import partial
 
 import dask
@@ -22,9 +23,11 @@ from servicex_layer.errors import (
     CompletionOrderError,
     ConfigError,
     InvalidArgumentError,
+    MissingObjectError,
     UnknownBackendError,
     WaitTimeoutError,
 )
+from servicex_layer.local import HttpFault
 
 FORM = "{x: float64, n: int32, v: var * float64}"
 
@@ -215,6 +218,17 @@ def test_a_request_has_one_list_by_whatever_name_its_backend_goes(
     assert firsts(named) == firsts(by_hand(request_id, 4)) == [0, 1, 2, 3]
     # One of from_servicex, one of the list.
     assert service.traffic.calls["status"] == 2
+
+
+@pytest.mark.parametrize("enough", [False, True])
+def test_dask_can_read_a_partition_again(cluster, service, finished, inputs, enough):
+    cluster.run(dask.config.set, {"servicex-layer.retry-timeout": 0})
+    events = sxl.from_servicex(finished(inputs), form=FORM)
+    with (
+        service.disturbed(HttpFault(route="file", ending="input-2.root", status=503, first=2)),
+        nullcontext() if enough else pytest.raises(MissingObjectError),
+    ):
+        assert len(events.x.compute(retries=2 if enough else 1)) == 40
 
 
 # Credentials

@@ -369,21 +369,6 @@ def test_a_result_that_never_comes_whole(
     assert "signature" not in str(info.value)
 
 
-@pytest.mark.parametrize(("retries", "enough"), [(1, False), (2, True)])
-def test_dask_reads_a_partition_again(
-    scheduler, service, finished, settings, inputs, retries, enough
-):
-    if scheduler == "threads":
-        pytest.skip("Dask's threads try nothing again")
-    settings(retry_timeout=0)
-    events = sxl.from_servicex(finished(inputs), form=FORM)
-    with (
-        service.disturbed(HttpFault(route="file", ending="input-2.root", status=503, first=2)),
-        contextlib.nullcontext() if enough else pytest.raises(MissingObjectError),
-    ):
-        assert sorted(events.x.compute(retries=retries).tolist()) == all_x(inputs)
-
-
 def test_headers_of_a_url_stay_with_its_host(scheduler, use_service, inputs):
     taken = []
 

@@ -36,12 +36,13 @@ _NOTES = """\
 **Large remote files.** Of what a worker computes (py-spy, samples that hold the GIL) 56 % is \
 Uproot's reading of the metadata of 100 branches, of which 5 are used: 19 ms for each file on an \
 idle core, the same for `uproot.dask`. Two of its four round trips of 20 ms are saved. On `sync` \
-that alone gives 0.65; on two cores that workers, scheduler, client and ServiceX share, the \
-processor is the bound, and there the two ways differ by a tenth. Kept: classes are looked up once \
-for each file (15 instead of 19 ms). Not kept, as it changed nothing: no garbage collection \
-meanwhile. Not kept, as it loses where the network is slow: one request for the whole file. It \
-would take a call of Uproot's that reads the metadata of single branches, or to fetch a worker's \
-next file while it computes this one, which Dask does not tell before.
+that gives 0.62 to 0.69; on two cores that workers, scheduler, client and ServiceX share, the \
+processor is the bound, of which a worker takes 62 ms for each file, of the peer 76 ms. Kept: \
+classes are looked up once for each file (15 instead of 19 ms). Not kept: no garbage collection \
+meanwhile, as it does as much for the peer. Not kept: one request for the whole file, as it loses \
+where there is no latency. It would take a call of Uproot's that reads the metadata of single \
+branches, or to fetch a worker's next file while it computes this one, which Dask does not tell \
+before.
 
 **Calls by default.** The client looks every 5 s. `servicex_layer` looks every second for 50 s, so \
 that nobody waits for what is there, and then more and more rarely: the pause is 2 % of the time \
