@@ -205,7 +205,10 @@ def test_one_poller_however_many_tasks_wait(
     assert service.traffic.calls["file-urls"] <= 4
 
 
-def raise_(_: Any) -> Any:
+def raise_(events: Any) -> Any:
+    # Not where columns are traced, before anything is computed.
+    if ak.backend(events) == "typetracer":
+        return events
     raise LookupError("of the user's own function")
 
 
