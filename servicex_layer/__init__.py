@@ -5,16 +5,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from servicex_layer import config as config  # sets the defaults of the settings
-from servicex_layer import errors
+from servicex_layer import _config, errors  # _config sets the defaults of the settings
 
 if TYPE_CHECKING:
     from servicex_layer import forms, local, report
-    from servicex_layer.collection import from_servicex
-    from servicex_layer.coordinator import register
-    from servicex_layer.delivery import deliver, submit
-    from servicex_layer.following import progress
-    from servicex_layer.layers import SXFileLayer, UprootLoadLayer
+    from servicex_layer.feed import register
+    from servicex_layer.graph import SXFileLayer, UprootLoadLayer, from_servicex
+    from servicex_layer.monitor import progress
+    from servicex_layer.submission import deliver, submit
 
 __all__ = [
     "SXFileLayer",
@@ -35,18 +33,19 @@ __version__ = "0.1.0"
 
 # Awkward, dask-awkward and distributed take their time to import: not before they are needed.
 _HOMES = {
-    "SXFileLayer": "layers",
-    "UprootLoadLayer": "layers",
-    "deliver": "delivery",
-    "from_servicex": "collection",
-    "progress": "following",
-    "register": "coordinator",
-    "submit": "delivery",
+    "SXFileLayer": "graph",
+    "UprootLoadLayer": "graph",
+    "deliver": "submission",
+    "from_servicex": "graph",
+    "progress": "monitor",
+    "register": "feed",
+    "submit": "submission",
 }
+_MODULES = ("forms", "local", "report")
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("forms", "local", "report"):
+    if name in _MODULES:
         return importlib.import_module(f"servicex_layer.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

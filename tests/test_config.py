@@ -5,7 +5,7 @@ from pathlib import Path
 import dask
 import pytest
 
-from servicex_layer.config import find_backend, n_bytes, seconds
+from servicex_layer._config import find_backend, n_bytes, seconds
 from servicex_layer.errors import ConfigError, UnknownBackendError
 
 TWO = """

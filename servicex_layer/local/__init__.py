@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servicex_layer.errors import MissingExtraError
-from servicex_layer.local.faults import Faults
-from servicex_layer.local.http_faults import HttpFault
-from servicex_layer.local.s3 import S3
-from servicex_layer.local.traffic import FileCall, Traffic
+from servicex_layer.local._faults import Faults
+from servicex_layer.local._http_faults import HttpFault
+from servicex_layer.local._s3 import S3
+from servicex_layer.local._traffic import FileCall, Traffic
 
 if TYPE_CHECKING:
-    from servicex_layer.local.server import LocalServiceX
+    from servicex_layer.local._server import LocalServiceX
 
 __all__ = ["S3", "Faults", "FileCall", "HttpFault", "LocalServiceX", "Traffic"]
 
@@ -26,7 +26,7 @@ def __getattr__(name: str) -> object:
     if name != "LocalServiceX":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        from servicex_layer.local.server import LocalServiceX
+        from servicex_layer.local._server import LocalServiceX
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in _EXTRA:
             raise

@@ -25,9 +25,9 @@ from dask_awkward.lib.core import Array, new_array_object
 from distributed import Client, LocalCluster
 
 from servicex_layer import SXFileLayer, UprootLoadLayer
-from servicex_layer.config import find_backend
+from servicex_layer._config import find_backend
+from servicex_layer._model import FILE_LAYER
 from servicex_layer.local import LocalServiceX
-from servicex_layer.model import FILE_LAYER
 
 FORM = "{event: int64, x: var * float64}"
 EVENTS = 2

@@ -38,9 +38,9 @@ import urllib3
 from _common import show, verdict  # type: ignore[import-not-found]
 from awkward.forms import NumpyForm, RecordForm
 
-from servicex_layer.model import Location, ResultFile
-from servicex_layer.reading import read
-from servicex_layer.source import Source
+from servicex_layer._model import Location, ResultFile
+from servicex_layer.reading._read import read
+from servicex_layer.transport._result import Source
 
 _DOCS = Path(__file__).parents[2] / "docs" / "reading-benchmark.md"
 _HOST = "127.0.0.1"

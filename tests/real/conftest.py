@@ -16,8 +16,8 @@ import pytest
 import trustme
 from distributed import LocalCluster
 
-from servicex_layer.http_calls import tls
 from servicex_layer.local import S3
+from servicex_layer.net._retry import tls
 
 
 @pytest.fixture(scope="session")

@@ -18,21 +18,21 @@ from dask.base import compute
 from distributed import Client
 
 import servicex_layer as sxl
-from servicex_layer import pools
-from servicex_layer.completion import CompletionFeed
-from servicex_layer.config import Polling
+from servicex_layer._config import Polling
+from servicex_layer._model import Backend, Location, ResultFile
+from servicex_layer.backend._client import RestClient
 from servicex_layer.errors import (
     AuthorizationError,
     BackendError,
     BackendUnreachableError,
     MissingObjectError,
 )
-from servicex_layer.http_calls import tls
+from servicex_layer.feed._feed import CompletionFeed
 from servicex_layer.local import LocalServiceX
-from servicex_layer.model import Backend, Location, ResultFile
-from servicex_layer.reading import form_of
-from servicex_layer.rest import RestClient
-from servicex_layer.source import Source
+from servicex_layer.net._retry import tls
+from servicex_layer.reading._read import form_of
+from servicex_layer.transport import _connection_pool as pools
+from servicex_layer.transport._result import Source
 
 FORM = "{x: float64, v: var * float64}"
 NAMES = [

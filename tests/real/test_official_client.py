@@ -19,10 +19,10 @@ import yaml
 from servicex import dataset, query
 
 import servicex_layer as sxl
-from servicex_layer.config import find_backend
+from servicex_layer._config import find_backend
+from servicex_layer.backend._client import RestClient
 from servicex_layer.errors import TransformCanceledError
 from servicex_layer.local import LocalServiceX
-from servicex_layer.rest import RestClient
 
 # In a process of its own, as its users run it.
 DELIVER = """

@@ -1,0 +1,9 @@
+"""Dask graphs over requests: layers, tasks, projection, and the arrays made of them."""
+
+from __future__ import annotations
+
+from servicex_layer.graph._array import counted, from_servicex
+from servicex_layer.graph._layers import SXFileLayer, UprootLoadLayer
+from servicex_layer.graph._record import record, record_meta
+
+__all__ = ["SXFileLayer", "UprootLoadLayer", "counted", "from_servicex", "record", "record_meta"]

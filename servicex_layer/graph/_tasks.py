@@ -1,0 +1,199 @@
+"""What the tasks of the layers do: wait for a file, and read it."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import time
+from collections.abc import Coroutine, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any, Self
+
+import awkward as ak
+from awkward.forms import RecordForm
+from dask_awkward.lib.io.columnar import ColumnProjectionMixin
+from distributed import Worker
+
+from servicex_layer._model import Location, NoFile, ResultFile
+from servicex_layer.feed import feed, loop_of, note_read, park, this_worker, wait
+from servicex_layer.graph._projection import counted_lists
+from servicex_layer.graph._record import record
+from servicex_layer.reading import complete, read, select
+from servicex_layer.transport import Source, Transfer
+
+__all__ = ["AwaitFile", "ReadFile", "ReadTask"]
+
+
+class AwaitFile:
+    """Waits for the file with a number.
+
+    In the event loop of a Dask worker it is a coroutine that keeps no thread; elsewhere it is
+    a function that blocks.
+
+    Parameters
+    ----------
+    name : str
+        Name of the layer whose tasks call this.
+    request_id : str
+        The request.
+    backend : str or None
+        The backend's name in ``servicex.yaml``; ``None`` for the default.
+    npartitions : int
+        How many files are asked for in all.
+    max_failed : float
+        The fraction of the request's files that may fail.
+    """
+
+    # distributed.utils.iscoroutinefunction: a worker then calls this in its event loop.
+    __tornado_coroutine__ = True
+
+    def __init__(
+        self, name: str, request_id: str, backend: str | None, npartitions: int, max_failed: float
+    ) -> None:
+        self.name = name
+        self.request_id = request_id
+        self.backend = backend
+        self.npartitions = npartitions
+        self.max_failed = max_failed
+
+    def __call__(self, number: int) -> Any:
+        """Give the `ResultFile`, `NoFile` where there are fewer files; or a coroutine of it."""
+        found = feed(self.request_id, self.backend)
+        wanted = number, self.npartitions, self.max_failed
+        key = (self.name, number)
+        worker = this_worker()
+        if worker is not None and _in_loop_of(worker):
+            waiting = found.submit(_timed(found.file(*wanted)))
+            return park(worker, key, asyncio.wrap_future(waiting))
+        file = found.decided(*wanted)
+        return wait(key, found.submit(_timed(found.file(*wanted)))) if file is None else file
+
+    def __dask_tokenize__(self) -> tuple[object, ...]:
+        """Tell what makes two of these the same."""
+        return "AwaitFile", self.name
+
+
+class ReadTask:
+    """What all tasks share that read a partition: its file is waited for, found and opened.
+
+    Parameters
+    ----------
+    request_id : str
+        The request.
+    backend : str or None
+        The backend's name in ``servicex.yaml``; ``None`` for the default.
+    form : awkward.forms.RecordForm
+        What the file's columns are.
+    tree : str or None
+        The tree's name; ``None`` for the file's only one.
+    columns : frozenset of str, optional
+        The columns to read; by default all of the form.
+    behavior : mapping, optional
+        The array's behavior.
+    await_file : AwaitFile, optional
+        Called first, where what comes in is a number and not yet a file.
+    report : bool
+        Whether to give, with each partition, a record of what happened to it.
+    """
+
+    def __init__(
+        self,
+        request_id: str,
+        backend: str | None,
+        form: RecordForm,
+        tree: str | None,
+        *,
+        columns: frozenset[str] | None = None,
+        behavior: Mapping[Any, Any] | None = None,
+        await_file: AwaitFile | None = None,
+        report: bool = False,
+    ) -> None:
+        self.request_id = request_id
+        self.backend = backend
+        self.form = form
+        self.tree = tree
+        self.columns = columns
+        self.behavior = behavior
+        self.await_file = await_file
+        self.report = report
+
+    def __call__(self, file: Any) -> ak.Array | tuple[ak.Array, ak.Array]:
+        """Read the file; a `NoFile` gives a partition of no events."""
+        if self.await_file is not None:
+            file = self.await_file(file)
+        transfer = Transfer()
+        started = time.perf_counter()
+        if isinstance(file, ResultFile):
+            what = f"Result {file.name!r} of request {self.request_id}"
+            layout = self.read(Source(file, partial(self._locate, file), what, transfer))
+        else:
+            layout = self.empty()
+        note_read(self.request_id, self.backend, file.number, transfer.received)
+        array = ak.Array(layout, behavior=self.behavior)
+        if not self.report:
+            return array
+        return array, record(file, transfer, time.perf_counter() - started)
+
+    def project_columns(self, columns: frozenset[str]) -> Self:
+        """Give the same, reading only these columns."""
+        projected = copy.copy(self)
+        projected.columns = columns
+        return projected
+
+    def read(self, source: Source) -> ak.contents.Content:
+        """Read the columns of a file; errors are those of `servicex_layer.reading.read`."""
+        raise NotImplementedError
+
+    def empty(self) -> ak.contents.Content:
+        """Give what the columns are in a file of no events."""
+        raise NotImplementedError
+
+    def _locate(self, file: ResultFile, rejected: str | None) -> Location:
+        found = feed(self.request_id, self.backend)
+        location = found.located(file, rejected)
+        if location is not None:
+            return location
+        return found.submit(found.locate(file.name, rejected)).result()
+
+
+class ReadFile(ReadTask, ColumnProjectionMixin):
+    """Reads columns of a file that is finished: one partition.
+
+    Columns are named by their form; those of fields within records have dots.
+    """
+
+    use_optimization = True
+    attrs = None
+    # Lists of which only the lengths are needed.
+    counted: frozenset[str] = frozenset()
+
+    def project(self, report: Any, state: Any) -> Self:
+        """Give the same, reading only what is needed for what was touched."""
+        reader: Any = self
+        projected: Self = self.project_columns(reader.necessary_columns(report, state))
+        projected.counted = counted_lists(report, state)
+        return projected
+
+    def read(self, source: Source) -> ak.contents.Content:
+        """Read the columns of a file, and no others."""
+        found = read(source, self.form, self.columns, self.tree, self.counted)
+        return complete(found, self.form)
+
+    def empty(self) -> ak.contents.Content:
+        """Give these columns of a file of no events."""
+        found = select(self.form, self.columns).length_zero_array(highlevel=False)
+        return complete(found, self.form)
+
+
+async def _timed(coming: Coroutine[Any, Any, ResultFile | NoFile]) -> ResultFile | NoFile:
+    started = time.monotonic()
+    file = await coming
+    return replace(file, waited=time.monotonic() - started)
+
+
+def _in_loop_of(worker: Worker) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop_of(worker)
+    except RuntimeError:
+        return False

@@ -1,0 +1,163 @@
+"""Reads chosen columns of one result, in any of the formats that ServiceX writes."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import awkward as ak
+from awkward.forms import RecordForm
+
+from servicex_layer.errors import NoTreeError, SchemaMismatchError
+from servicex_layer.reading._casting import conform
+from servicex_layer.reading._columns import select
+from servicex_layer.reading._counter_branches import count, split
+from servicex_layer.transport import Body, Local, Remote, Source
+
+__all__ = ["Table", "form_of", "open_bytes", "open_result", "open_table", "read"]
+
+
+class Table(Protocol):
+    """The columns of one opened file."""
+
+    entries: int
+    nested: bool
+    """Whether it can read some fields of a record without the others."""
+
+    def form(self) -> RecordForm:
+        """Tell what the columns are, without reading one."""
+        ...
+
+    def read(
+        self, form: RecordForm, counted: frozenset[str] = frozenset()
+    ) -> dict[str, ak.contents.Content]:
+        """Read the columns of a form; of lists that are `counted` perhaps only the lengths."""
+        ...
+
+
+def read(
+    source: Source,
+    form: RecordForm,
+    columns: frozenset[str] | None,
+    tree: str | None,
+    counted: frozenset[str] = frozenset(),
+) -> ak.contents.RecordArray:
+    """Read columns of a result.
+
+    Parameters
+    ----------
+    source : Source
+        The result.
+    form : awkward.forms.RecordForm
+        What its columns are.
+    columns : frozenset of str or None
+        Which of them to read, fields of records with dots; ``None`` for all.
+    tree : str or None
+        The tree's name; ``None`` for the file's only one.
+    counted : frozenset of str
+        Those of the columns that are lists of which just the lengths are needed. Where the file
+        has these apart from what is in the lists, placeholders stand for that.
+
+    Returns
+    -------
+    awkward.contents.RecordArray
+        One record per event, with these columns only.
+
+    Raises
+    ------
+    ResultError
+        Where it cannot be had, or is not what it should be.
+    """
+    opened = open_result(source, tree)
+    if opened is None:
+        return select(form, columns).length_zero_array(highlevel=False)
+    with opened as table:
+        wanted = select(form, columns, nested=table.nested)
+        found = _read(table, wanted, counted, source.what)
+        contents = [
+            conform(found[name], wanted.content(name), name, source.what, form)
+            for name in wanted.fields
+        ]
+        return ak.contents.RecordArray(
+            contents, wanted.fields, length=table.entries, parameters=wanted.parameters
+        )
+
+
+def _read(
+    table: Table, wanted: RecordForm, counted: frozenset[str], where: str
+) -> dict[str, ak.contents.Content]:
+    """Read the columns of a form; counters that the file does not have are derived."""
+    try:
+        return table.read(wanted, counted)
+    except SchemaMismatchError:
+        there, counters = split(wanted, table.form())
+        if not counters:
+            raise
+    found = table.read(there, counted.intersection(there.fields))
+    for name, jagged in counters.items():
+        columns = table.read(jagged, frozenset(jagged.fields))
+        found[name] = count(wanted.content(name), columns, name, where)
+    return found
+
+
+def open_result(source: Source, tree: str | None) -> AbstractContextManager[Table] | None:
+    """Open a result; ``None`` where it has no events and not the tree either.
+
+    Parameters are those of `read`, as are the errors.
+    """
+    try:
+        return open_table(source, tree)
+    except NoTreeError:
+        # A transformer that selects nothing in a file may write no tree. That of another name is
+        # there where the name is mistyped: 0 events are also told by who did not count them.
+        if source.file.events != 0:
+            raise
+        return None
+
+
+def form_of(source: Source, tree: str | None) -> RecordForm:
+    """Tell the form of a result, without reading an event.
+
+    Parameters are those of `read`, as are the errors.
+    """
+    with open_table(source, tree) as table:
+        return table.form()
+
+
+def open_table(source: Source, tree: str | None) -> AbstractContextManager[Table]:
+    """Open a result that has a tree.
+
+    Parameters are those of `read`, as are the errors.
+    """
+    return open_bytes(_body(source), source.file.format, tree, source.what)
+
+
+def open_bytes(
+    body: Body, result_format: str, tree: str | None, what: str
+) -> AbstractContextManager[Table]:
+    """Open the bytes of a file that has a tree.
+
+    Parameters
+    ----------
+    body : Body
+        The bytes.
+    result_format : str
+        ``root-file``, ``root-rntuple`` or ``parquet``.
+    tree, what
+        As in `read`, and the file's name in errors.
+    """
+    # Uproot and pyarrow are slow to import, and making an array needs neither.
+    if result_format == "parquet":
+        from servicex_layer.reading._parquet import ParquetTable
+
+        return ParquetTable(body, what)
+    from servicex_layer.reading._root import RootTree
+
+    return RootTree(body, tree, what)
+
+
+def _body(source: Source) -> Body:
+    location = source.locate(None)
+    if location.path is not None:
+        return Local(source, location.path)
+    return Remote(source, location)

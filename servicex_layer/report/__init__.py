@@ -1,0 +1,9 @@
+"""What happened to each partition: as data, as text and as a picture."""
+
+from __future__ import annotations
+
+from servicex_layer.graph import record
+from servicex_layer.report._failures import failures
+from servicex_layer.report._summary import summary, timeline
+
+__all__ = ["failures", "record", "summary", "timeline"]

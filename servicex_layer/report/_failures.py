@@ -1,0 +1,40 @@
+"""The input files of a request that failed."""
+
+from __future__ import annotations
+
+from servicex_layer._config import find_backend
+from servicex_layer.backend import list_files
+from servicex_layer.feed import background
+
+__all__ = ["failures"]
+
+
+def failures(request_id: str, backend: str | None = None) -> list[str]:
+    """List the input files of a request that failed, as its backend names them.
+
+    Parameters
+    ----------
+    request_id : str
+        The request.
+    backend : str, optional
+        The backend's name in ``servicex.yaml``; by default its default.
+
+    Returns
+    -------
+    list of str
+        Paths or URLs, in no particular order; of a request that is running, those so far.
+
+    Raises
+    ------
+    UnknownRequestError
+        Where the backend does not know the request.
+    BackendError
+        Where the backend does not say which files failed, or cannot be asked.
+
+    Examples
+    --------
+    >>> failures("b5901cca-9858-42e7-a093-0929cf391f0e")  # doctest: +SKIP
+    ['root://eospublic.cern.ch//eos/opendata/atlas/17.root']
+    """
+    _, rows = background().run(list_files(find_backend(backend), request_id))
+    return [row.file.input for row in rows if not row.success]

@@ -1,0 +1,60 @@
+"""The stores whose results the backend itself lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from servicex_layer._model import Location, Row, TransformStatus
+from servicex_layer.backend import RestClient
+
+__all__ = ["BackendRows", "FileUrls", "Volume"]
+
+
+class BackendRows:
+    """The rows of ``results`` (the capability ``poll_local_transformation_results``).
+
+    Parameters
+    ----------
+    rest : RestClient
+        The backend.
+    request_id : str
+        The request.
+    """
+
+    late = False
+
+    def __init__(self, rest: RestClient, request_id: str) -> None:
+        self._rest = rest
+        self._request_id = request_id
+
+    async def finished(self, since: datetime | None) -> list[Row]:
+        """See `servicex_layer.store.Store.finished`."""
+        return await self._rest.results(self._request_id, since)
+
+    def counted(self, status: TransformStatus) -> int:
+        """See `servicex_layer.store.Store.counted`; failed files have rows too."""
+        return status.completed + status.failed
+
+    def now(self) -> datetime:
+        """See `servicex_layer.store.Store.now`."""
+        return self._rest.server_time()
+
+
+class FileUrls(BackendRows):
+    """URLs that the backend signs (its capability ``generate_file_urls``)."""
+
+    async def urls(self, names: Sequence[str], *, refused: bool = False) -> Mapping[str, Location]:
+        """See `servicex_layer.store.Store.urls`."""
+        del refused
+        async with self._rest.connected():
+            return await self._rest.file_urls(self._request_id, names)
+
+
+class Volume(BackendRows):
+    """A volume, which whoever reads the results must have mounted."""
+
+    async def urls(self, names: Sequence[str], *, refused: bool = False) -> Mapping[str, Location]:
+        """See `servicex_layer.store.Store.urls`."""
+        del refused
+        return {name: Location("", path=name) for name in names}

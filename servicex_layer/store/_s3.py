@@ -1,0 +1,132 @@
+"""The stores of backends that leave it to the client to talk to their S3 store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+import tenacity
+
+from servicex_layer._model import Location, ResultFile, Row, StoreAccess, TransformStatus
+from servicex_layer.backend import RestClient
+from servicex_layer.errors import (
+    AuthorizationError,
+    BackendError,
+    BackendUnreachableError,
+    ProtocolError,
+)
+from servicex_layer.net import PassingError, check_url, policy
+from servicex_layer.store._backend import BackendRows
+from servicex_layer.store._bucket import Bucket
+
+__all__ = ["Listing", "Presigned"]
+
+T = TypeVar("T")
+
+_LIFETIME = timedelta(hours=1)
+
+
+class Presigned(BackendRows):
+    """URLs signed here, with the keys of the request's status; for backends that sign none.
+
+    Parameters
+    ----------
+    rest : RestClient
+        The backend.
+    request_id : str
+        The request.
+    access : StoreAccess
+        The store and its keys, as the request's status told them.
+    patience : float
+        How long one call to the store is tried again, in seconds.
+    """
+
+    def __init__(
+        self, rest: RestClient, request_id: str, access: StoreAccess, patience: float
+    ) -> None:
+        super().__init__(rest, request_id)
+        self._patience = patience
+        self._bucket = self._open(access)
+
+    async def urls(self, names: Sequence[str], *, refused: bool = False) -> Mapping[str, Location]:
+        """See `servicex_layer.store.Store.urls`."""
+        if refused:
+            # The keys may be others by now.
+            await self._renew()
+        expires = time.time() + _LIFETIME.total_seconds()
+        urls = await self._call(lambda bucket: bucket.sign(names, _LIFETIME))
+        return {name: Location(url, expires=expires) for name, url in urls.items()}
+
+    async def _call(self, work: Callable[[Bucket], Awaitable[T]]) -> T:
+        try:
+            return await self._try(work)
+        except AuthorizationError:
+            if not await self._renew():
+                raise
+            return await self._try(work)
+
+    async def _try(self, work: Callable[[Bucket], Awaitable[T]]) -> T:
+        attempts = tenacity.AsyncRetrying(**policy(self._patience), reraise=True)
+
+        async def attempt() -> T:
+            return await work(self._bucket)
+
+        try:
+            return await attempts(attempt)
+        except PassingError as error:
+            raise BackendUnreachableError(
+                f"{error}. It was tried again for {self._patience:g} s (setting "
+                "servicex-layer.retry-timeout)."
+            ) from None
+
+    async def _renew(self) -> bool:
+        """Take the keys as they are now; tells whether they are others."""
+        async with self._rest.connected():
+            access = (await self._rest.status(self._request_id)).store
+        if access is None:
+            raise BackendError(
+                f"The status of request {self._request_id} tells of no S3 store any more; ask the "
+                f"operators of the ServiceX backend {self._rest.backend.name}."
+            )
+        if access == self._bucket.access:
+            return False
+        self._bucket = self._open(access)
+        return True
+
+    def _open(self, access: StoreAccess) -> Bucket:
+        check_url(str(access), self._rest.backend.url, "the S3 store of its results")
+        return Bucket(self._request_id, access)
+
+
+class Listing(Presigned):
+    """The listing of the request's bucket; for backends that say nothing of single files.
+
+    All is listed each time, as a listing is in the order of the names. What is listed are results:
+    a failed file has none. Servers of this kind count a result before they upload it.
+    """
+
+    late = True
+
+    async def finished(self, since: datetime | None) -> list[Row]:
+        """See `servicex_layer.store.Store.finished`."""
+        del since
+        listed = await self._call(Bucket.objects)
+        return [self._row(found.object_name, found.last_modified, found.size) for found in listed]
+
+    def counted(self, status: TransformStatus) -> int:
+        """See `servicex_layer.store.Store.counted`."""
+        return status.completed
+
+    def now(self) -> datetime:
+        """See `servicex_layer.store.Store.now`."""
+        return self._bucket.now()
+
+    def _row(self, name: str | None, modified: datetime | None, size: int | None) -> Row:
+        if name is None or modified is None or size is None:
+            raise ProtocolError(
+                f"The S3 store {self._bucket.access} lists an object of request "
+                f"{self._request_id} without a name, a time or a size: {name!r}. Is it an S3 store?"
+            )
+        return Row(ResultFile(0, modified, name, "", None, size), success=True)

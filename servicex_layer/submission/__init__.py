@@ -1,0 +1,7 @@
+"""Submits specifications to ServiceX through the official client."""
+
+from __future__ import annotations
+
+from servicex_layer.submission._deliver import deliver, submit
+
+__all__ = ["deliver", "submit"]

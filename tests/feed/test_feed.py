@@ -1,0 +1,374 @@
+"""The rule of invariant 1: each finished file in exactly one partition, whatever is seen when.
+
+The server here is a model of one, so that hypothesis can choose what becomes visible at which
+call; `test_exactness.py` shows the same with a real one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from servicex_layer._config import Polling
+from servicex_layer._model import Backend, ResultFile, Row, TransformStatus
+from servicex_layer.errors import CompletionOrderError, PartitionCountError, ProtocolError
+from servicex_layer.feed import _feed as completion
+from servicex_layer.feed._feed import CompletionFeed
+
+EPOCH = datetime(2026, 11, 22, 19, 45, tzinfo=UTC)
+SETTLE = 3
+
+
+@dataclass(frozen=True)
+class Scripted:
+    """A row, and when it is what: in ticks of the server's clock, of which each call is one."""
+
+    created: int
+    late: int
+    lag: int
+    success: bool
+    twin: int | None = None
+    """The row whose object it has too, as after a lost transformer."""
+
+    @property
+    def visible(self):
+        return self.created + self.late
+
+    @property
+    def counted(self):
+        return self.visible + self.lag
+
+
+class ModelServer:
+    """What a database behind a ServiceX server shows of a script."""
+
+    backend = Backend("a-model", "http://127.0.0.1")
+
+    def __init__(self, script, shuffle):
+        self.script = script
+        self.shuffle = shuffle
+        self.now = 0
+        self.ticked = False
+        self.rows_sent = 0
+        self.asked = 0
+        self.listed = 0
+        # Numbers grow with insertion and have holes.
+        order = sorted(range(len(script)), key=lambda i: script[i].visible)
+        self.ids = {i: 3 * place + 1 for place, i in enumerate(order)}
+
+    @asynccontextmanager
+    async def connected(self):
+        yield self
+
+    async def capabilities(self):
+        return {"poll_local_transformation_results", "generate_file_urls"}
+
+    def server_time(self):
+        return EPOCH + timedelta(seconds=self.now)
+
+    async def status(self, request_id):
+        await asyncio.sleep(0)
+        self.asked += 1
+        self.now += 1
+        self.ticked = True
+        counted = [row for row in self.script if row.counted <= self.now]
+        return TransformStatus(
+            request_id,
+            "Complete" if len(counted) == len(self.script) else "Running",
+            files=sum(row.twin is None for row in self.script),
+            completed=sum(row.success for row in counted),
+            failed=sum(not row.success for row in counted),
+        )
+
+    async def results(self, request_id, later_than=None):
+        assert request_id == "a-request"
+        await asyncio.sleep(0)
+        self.listed += 1
+        # Time goes on from one look to the next: not every look asks for the status.
+        self.now += not self.ticked
+        self.ticked = False
+        rows = []
+        for i, row in enumerate(self.script):
+            created_at = EPOCH + timedelta(seconds=row.created)
+            if row.visible <= self.now and (later_than is None or created_at > later_than):
+                name = f"{i if row.twin is None else row.twin}.root" if row.success else "none"
+                file = ResultFile(self.ids[i], created_at, name, f"in{i}.root", 1, 1)
+                rows.append(Row(file, row.success))
+        self.rows_sent += len(rows)
+        self.shuffle(rows)
+        return rows
+
+
+def scripts(max_late):
+    row = st.builds(
+        Scripted,
+        created=st.integers(0, 8),
+        late=st.integers(0, max_late),
+        lag=st.integers(0, 3),
+        success=st.sampled_from([True, True, True, False]),
+    )
+    return st.lists(row, min_size=1, max_size=12)
+
+
+def a_feed(server, *, settled=False, overlap=0.0):
+    polling = Polling(0.0, 0.0, overlap, float(SETTLE), None, 0.0)
+    return CompletionFeed(server, "a-request", polling, settled=settled, warn=ignore)
+
+
+def ignore(_):
+    pass
+
+
+def expected(script):
+    return sorted(f"{i}.root" for i, row in enumerate(script) if row.success)
+
+
+async def partitions(feed, count, order, cancelled=()):
+    """Ask for every file, in some order, as tasks do; some are cancelled and start anew."""
+    tasks = {number: asyncio.create_task(feed.file(number, count)) for number in order}
+    for number in cancelled:
+        await asyncio.sleep(0)
+        tasks[number].cancel()
+        await asyncio.wait([tasks[number]])
+        tasks[number] = asyncio.create_task(feed.file(number, count))
+    files = await asyncio.gather(*(tasks[number] for number in range(count)))
+    return [file.name if isinstance(file, ResultFile) else None for file in files]
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.data())
+def test_every_file_is_in_exactly_one_partition_and_stays_there(data):
+    script = data.draw(scripts(max_late=10))
+    count = len(script)
+    order = data.draw(st.permutations(range(count)))
+    cancelled = data.draw(st.lists(st.sampled_from(range(count)), max_size=4, unique=True))
+    overlap = data.draw(st.sampled_from([0.0, 2.0]))
+
+    async def observe():
+        server = ModelServer(script, random.Random(data.draw(st.integers(0, 1000))).shuffle)
+        feed = a_feed(server, overlap=overlap)
+        first = await partitions(feed, count, order, cancelled)
+        again = await partitions(feed, count, order)
+        assert again == first
+        return first
+
+    found = asyncio.run(observe())
+    files = [name for name in found if name is not None]
+    assert sorted(files) == expected(script)
+    assert found == files + [None] * (count - len(files)), "empty partitions are the last"
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.data())
+def test_observers_that_share_nothing_number_alike_within_the_settle_time(data):
+    script = data.draw(scripts(max_late=SETTLE))
+    count = len(script)
+    observers = data.draw(st.integers(2, 3))
+    delays = data.draw(st.lists(st.integers(0, 30), min_size=observers, max_size=observers))
+
+    async def observe(server, delay):
+        for _ in range(delay):
+            await asyncio.sleep(0)
+        order = data.draw(st.permutations(range(count)))
+        return await partitions(a_feed(server, settled=True), count, order)
+
+    async def all_observe():
+        server = ModelServer(script, random.Random(data.draw(st.integers(0, 1000))).shuffle)
+        return await asyncio.gather(*(observe(server, delay) for delay in delays))
+
+    found = asyncio.run(all_observe())
+    assert all(one == found[0] for one in found)
+    assert sorted(name for name in found[0] if name) == expected(script)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.data())
+def test_an_observer_alone_loses_nothing_or_says_so_beyond_the_settle_time(data):
+    script = data.draw(scripts(max_late=10))
+    count = len(script)
+
+    async def observe():
+        server = ModelServer(script, random.Random(data.draw(st.integers(0, 1000))).shuffle)
+        return await partitions(a_feed(server, settled=True), count, range(count))
+
+    try:
+        found = asyncio.run(observe())
+    except CompletionOrderError:
+        return
+    assert sorted(name for name in found if name) == expected(script)
+
+
+def test_a_row_that_comes_after_its_place_was_given_out_is_an_error_that_names_it():
+    script = [
+        Scripted(created=1, late=9, lag=0, success=True),
+        Scripted(created=2, late=0, lag=0, success=True),
+        Scripted(created=12, late=0, lag=0, success=True),
+    ]
+
+    async def observe():
+        feed = a_feed(ModelServer(script, lambda rows: rows.reverse()), settled=True)
+        assert (await feed.file(0, 3)).name == "1.root"
+        with pytest.raises(CompletionOrderError) as caught:
+            await feed.file(1, 3)
+        with pytest.raises(CompletionOrderError):
+            await feed.file(2, 3)
+        return str(caught.value)
+
+    text = asyncio.run(observe())
+    assert "a-request" in text
+    assert "rows [4]" in text
+    assert "row 1 " in text
+    assert "register" in text
+
+
+def test_a_file_that_was_transformed_twice_is_in_one_partition():
+    script = [
+        Scripted(created=1, late=0, lag=0, success=True),
+        Scripted(created=2, late=0, lag=0, success=True, twin=0),
+        Scripted(created=3, late=0, lag=0, success=True),
+    ]
+
+    async def observe():
+        return await partitions(a_feed(ModelServer(script, list.reverse)), 3, range(3))
+
+    assert asyncio.run(observe()) == ["0.root", "2.root", None]
+
+
+def _hide_last(rows):
+    rows[:] = [row for row in rows if row.file.name != "2.root"]
+
+
+def test_a_list_that_is_shorter_than_the_counters_say_is_an_error_not_an_empty_partition():
+    script = [Scripted(created=i, late=0, lag=0, success=True) for i in range(3)]
+
+    async def observe():
+        feed = a_feed(ModelServer(script, _hide_last))
+        with pytest.raises(ProtocolError, match=r"counts 3 .* lists 2"):
+            await partitions(feed, 3, range(3))
+
+    asyncio.run(observe())
+
+
+def test_two_files_that_have_one_object_are_an_error_as_one_of_them_is_lost():
+    script = [Scripted(created=i, late=0, lag=0, success=True) for i in range(3)]
+
+    def rename(rows):
+        rows[:] = [
+            replace(row, file=replace(row.file, name="0.root")) if row.file.id == 4 else row
+            for row in rows
+        ]
+
+    async def observe():
+        with pytest.raises(ProtocolError, match=r"3 of 3 files finished.* lists 2 results"):
+            await partitions(a_feed(ModelServer(script, rename)), 3, range(3))
+
+    asyncio.run(observe())
+
+
+@pytest.mark.parametrize("late", [0, 1, 10])
+def test_rows_on_the_wire_grow_with_the_files_not_with_the_polls(late):
+    count = 2000
+    script = [
+        Scripted(created=i // 20, late=late if i % 7 == 0 else 0, lag=1, success=True)
+        for i in range(count)
+    ]
+
+    async def observe():
+        server = ModelServer(script, lambda rows: rows.reverse())
+        feed = a_feed(server, overlap=2.0)
+        await partitions(feed, count, range(count))
+        return server
+
+    server = asyncio.run(observe())
+    assert server.now > 90, "it was polled about once a tick"
+    assert server.asked < 45, "few looks asked for the status"
+    assert server.rows_sent < (18 if late == 10 else 4) * count
+
+
+def test_looks_grow_rarer_with_the_time_but_not_beyond_the_bound(monkeypatch):
+    passed, pauses = 0.0, []
+
+    async def sleep_in_no_time(seconds):
+        nonlocal passed
+        passed += seconds
+        pauses.append(seconds)
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(completion, "time", SimpleNamespace(monotonic=lambda: passed))
+    # Not asyncio's own: loops of other threads sleep as well.
+    hurried = SimpleNamespace(**{**vars(asyncio), "sleep": sleep_in_no_time})
+    monkeypatch.setattr(completion, "asyncio", hurried)
+    # One more with each look.
+    script = [Scripted(created=i, late=0, lag=0, success=True) for i in range(400)]
+
+    async def observe():
+        feed = a_feed(ModelServer(script, ignore), overlap=2.0)
+        feed.polling = replace(feed.polling, interval=1.0, interval_max=10.0)
+        await partitions(feed, len(script), range(len(script)))
+
+    asyncio.run(observe())
+    slept = [round(pause, 6) for pause in pauses if pause]
+    assert slept == sorted(slept)
+    assert slept[:50] == [1.0] * 50
+    assert slept[-1] == 10.0
+    assert all(
+        pause <= max(1.0, 0.02 * before + 1e-6)
+        for pause, before in zip(slept, itertools.accumulate(slept, initial=0.0), strict=False)
+    )
+
+
+def test_a_list_is_not_asked_for_when_the_counters_tell_no_news():
+    script = [Scripted(created=100, late=0, lag=0, success=True)]
+
+    async def observe():
+        server = ModelServer(script, ignore)
+        await partitions(a_feed(server), 1, [0])
+        return server
+
+    server = asyncio.run(observe())
+    assert server.asked == 100
+    assert server.listed == 1
+
+
+def test_a_row_that_is_never_counted_hides_no_other():
+    # As where a backend fails between the row and its counter, and drops the second report.
+    never = 10**9
+    script = [
+        Scripted(created=1, late=0, lag=0, success=True),
+        Scripted(created=1, late=0, lag=0, success=True),
+        Scripted(created=2, late=0, lag=never, success=True),
+        Scripted(created=30, late=0, lag=0, success=True),
+    ]
+
+    async def observe():
+        async with asyncio.timeout(20):
+            return await partitions(a_feed(ModelServer(script, ignore)), 4, range(4))
+
+    assert sorted(asyncio.run(observe())) == expected(script)
+
+
+def test_more_files_than_partitions_are_an_error_also_where_the_lookup_finds_them_late():
+    script = [Scripted(created=1, late=0, lag=0, success=True)] * 2
+    script += [Scripted(created=30, late=0, lag=0, success=True)] * 2
+
+    class StillLooking(ModelServer):
+        async def status(self, request_id):
+            status = await super().status(request_id)
+            return status if self.now > 20 else replace(status, status="Lookup", files=2)
+
+    async def observe():
+        feed = a_feed(StillLooking(script, ignore))
+        assert (await feed.file(0, 2)).name == "0.root"
+        with pytest.raises(PartitionCountError, match="2 partitions"):
+            await feed.file(1, 2)
+
+    asyncio.run(observe())

@@ -1,0 +1,383 @@
+from __future__ import annotations
+
+import copy
+import re
+import sys
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import func_adl
+import pytest
+import qastle
+import uproot
+from func_adl_servicex_xaodr22 import (  # type: ignore[import-untyped]
+    FuncADLQueryPHYS,
+    cpp_float,
+    cpp_vfloat,
+)
+from func_adl_uproot import UprootDataset, generate_function  # type: ignore[import-untyped]
+from func_adl_xAOD.atlas.xaod.executor import (  # type: ignore[import-untyped]
+    atlas_xaod_executor,
+)
+from hypothesis import Phase, given, reject, settings
+from hypothesis import strategies as st
+from servicex import query as servicex_query
+
+from servicex_layer import from_servicex
+from servicex_layer._model import Location, ResultFile
+from servicex_layer.errors import FormError, MissingExtraError
+from servicex_layer.forms import from_func_adl
+from servicex_layer.local import LocalServiceX
+from servicex_layer.reading._read import read
+from servicex_layer.transport._result import Source
+
+# func_adl_uproot uses of `ast` what Python will drop.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+JETS = "AnalysisJets"
+PHYS = FuncADLQueryPHYS()
+
+
+def both(query: Any) -> list[Any]:
+    """Give a query as an object and as the text that ServiceX gets."""
+    return [query, qastle.python_ast_to_text_ast(query.query_ast)]
+
+
+# Typed queries: C++ is made of them
+
+
+def generated(query: Any, directory: Path) -> str:
+    """Tell the types of the branches that the code generator of ServiceX makes of a query."""
+    executor = atlas_xaod_executor()
+    tree = executor.apply_ast_transformations(copy.deepcopy(query.query_ast))
+    executor.write_cpp_files(tree, directory)
+    branches = re.findall(r'Branch\("(\w+)", &(\w+)\)', (directory / "query.cxx").read_text())
+    header = (directory / "query.h").read_text()
+    names = {"double": "float64", "float": "float32", "int": "int32", "bool": "bool"}
+    names |= {"unsigned int": "uint32", "unsigned long long": "uint64", "uint8_t": "uint8"}
+    columns = []
+    for name, variable in branches:
+        (kind,) = re.findall(rf"^\s*(.*) {variable};$", header, re.MULTILINE)
+        depth = kind.count("vector<")
+        inner = kind.replace("std::vector<", "").rstrip("> ")
+        columns.append(f"{name}: {'var * ' * depth}{names[inner]}")
+    return f"{{{', '.join(columns)}}}"
+
+
+QUERIES = {
+    "single": PHYS.Select(lambda e: e.Jets("AnalysisJets").Select(lambda j: j.pt() / 1000)),
+    "dictionary": PHYS.Select(
+        lambda ev: {
+            "pt": ev.Jets(JETS).Select(lambda j: j.pt() / 1000),
+            "m": ev.Jets(JETS).Where(lambda j: j.eta() < 2).Select(lambda j: j.p4().M()),
+            "n": ev.Jets(JETS).Count(),
+            "twice": ev.Jets(JETS).Count() * 2,
+            "run": ev.EventInfo("EventInfo").runNumber(),
+            "event": ev.EventInfo("EventInfo").eventNumber(),
+            "mu": ev.EventInfo("EventInfo").averageInteractionsPerCrossing(),
+        }
+    ),
+    "tuple": PHYS.Select(
+        lambda evt: (evt.Jets(JETS).Select(lambda j: j.eta()), evt.Jets(JETS).Count())
+    ),
+    "flattened": PHYS.SelectMany(lambda e1: e1.Jets(JETS)).Select(lambda j: j.pt()),
+    "flattened dictionary": PHYS.SelectMany(
+        lambda e2: e2.Jets(JETS).Where(lambda j: j.pt() > 30_000)
+    ).Select(lambda jet: {"pt": jet.pt(), "w": jet.getAttribute[cpp_float]("w")}),
+    "in steps": PHYS.Select(
+        lambda e3: {"jets": e3.Jets(JETS), "info": e3.EventInfo("EventInfo")}
+    ).Select(
+        lambda row: {
+            "pt": row.jets.Select(lambda j: j.pt()),
+            "event": row.jets.Select(lambda _: row.info.eventNumber()),
+            "differences": row.jets.Select(lambda j: row.jets.Select(lambda k: k.pt() - j.pt())),
+        }
+    ),
+    "summaries": PHYS.Select(
+        lambda e4: {
+            "total": e4.Electrons().Select(lambda el: el.pt()).Sum(),
+            "highest": e4.Electrons().Select(lambda el: el.pt()).Max(),
+            "first": e4.Electrons().First().eta(),
+            "charge": e4.Electrons().Select(lambda el: el.charge()),
+        }
+    ),
+    "expressions": PHYS.Select(
+        lambda e5: {
+            "larger": e5.Jets(JETS).Select(lambda j: j.pt() > 5),
+            "either": e5.Jets(JETS).Select(lambda j: j.pt() if j.eta() > 1 else 0.0),
+            "one": e5.Jets(JETS).Select(lambda _: 1),
+            "minus": e5.Jets(JETS).Select(lambda j: -j.m()),
+            "power": e5.Jets(JETS).Select(lambda j: j.pt() ** 2),
+            "abs": e5.Jets(JETS).Select(lambda j: abs(j.phi())),
+            "narrow": e5.Jets(JETS).Select(lambda j: j.pt() > 5 and j.eta() < 1),
+        }
+    ),
+    "named": PHYS.Select(lambda e6: e6.Jets(JETS).Select(lambda j: j.pt())).AsROOTTTree(
+        "result.root", "jets", ["JetPt"]
+    ),
+    "named tuple": PHYS.Select(
+        lambda e7: (e7.Jets(JETS).Select(lambda j: j.pt()), e7.Jets(JETS).Count())
+    ).AsROOTTTree("result.root", "jets", ["JetPt", "NJet"]),
+}
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_types_are_those_of_the_generated_code(name: str, tmp_path: Path):
+    expected = generated(QUERIES[name], tmp_path)
+    for query in both(QUERIES[name]):
+        assert str(from_func_adl(query).type) == expected
+
+
+OPERATORS = st.sampled_from(["+", "-", "*", "/", "**", ">", "<="])
+PER_JET = st.recursive(
+    st.sampled_from(["{}.pt()", "{}.eta()", "1", "2.5"]),
+    lambda inner: (
+        st.builds("({} {} {})".format, inner, OPERATORS, inner)
+        | st.builds("({} if {} > 1 else {})".format, inner, inner, inner)
+        | inner.map("(-{})".format)
+    ),
+    max_leaves=4,
+)
+COLLECTIONS = st.sampled_from(["e.Jets('J')", "e.Jets('J').Where(lambda w: w.pt() > 5)"])
+ENDS = st.sampled_from(["", ".Sum()", ".Max()", ".Min()", ".Count()", ".First()"])
+COLUMNS = st.builds(
+    lambda jets, number, end: f"{jets}.Select(lambda j: {number.replace('{}', 'j')}){end}",
+    COLLECTIONS,
+    PER_JET,
+    ENDS,
+)
+
+
+@settings(max_examples=25, deadline=None, phases=set(Phase) - {Phase.explain})
+@given(st.lists(COLUMNS, min_size=1, max_size=3))
+def test_types_of_any_expression(tmp_path_factory: pytest.TempPathFactory, columns: list[str]):
+    pairs = ", ".join(f"'c{number}': {column}" for number, column in enumerate(columns))
+    try:
+        query = PHYS.Select(f"lambda e: {{{pairs}}}")
+        expected = generated(query, tmp_path_factory.mktemp("generated"))
+    except (AssertionError, TypeError, ValueError):
+        reject()  # func_adl takes no such query, or makes no code of it
+    assert str(from_func_adl(query).type) == expected
+
+
+def test_jets_with_no_file_and_no_server():
+    assert str(from_func_adl(QUERIES["single"]).type) == "{col1: var * float64}"
+
+
+def test_attributes_that_are_vectors():
+    query = PHYS.SelectMany(lambda e: e.Jets(JETS)).Select(
+        lambda j: {"hits": j.getAttribute[cpp_vfloat]("hits"), "pt": j.pt()}
+    )
+    for one in both(query):
+        assert str(from_func_adl(one).type) == "{hits: var * float32, pt: float64}"
+
+
+def test_type_that_no_tree_holds_is_asked_for():
+    query = PHYS.Select(
+        lambda e: {
+            "kind": e.Muons().Select(lambda m: m.muonType()),
+            "pt": e.Muons().Select(lambda m: m.pt()),
+        }
+    )
+    with pytest.raises(FormError, match=r"these columns: kind \(var \* \?\)\."):
+        from_func_adl(query)
+    told = from_func_adl(query, {"kind": "var * int32"})
+    assert str(told.type) == "{kind: var * int32, pt: var * float64}"
+
+
+# Queries without types, as Uproot runs them
+
+
+@pytest.mark.parametrize(
+    ("query", "asked"),
+    [
+        ("e: {'x': e.x, 'v': e['v'], 'n': e.v.Count()}", {"x": "?", "v": "?"}),
+        ("e: {'v': e.v.Select(lambda p: p / 1000), 'c': e.n > 2}", {"v": "var * ?", "c": "?"}),
+        ("e: {'v': e.v.Where(lambda p: p > 1)}", {"v": "var * ?"}),
+        ("e: {'z': Zip({'a': e.v, 'b': e.v})}", {"z": "var * {a: ?, b: ?}"}),
+        ("e: {'any': e.v.Any(lambda p: p > 1), 'n': e.v.Count()}", {}),
+        ("e: (e.x, e.v)", {"0": "?", "1": "?"}),
+    ],
+)
+def test_what_uproot_makes_is_asked_for(inputs: list[Path], query: str, asked: dict[str, str]):
+    made = UprootDataset(str(inputs[0]), "events").Select(f"lambda {query}")
+    found = generate_function(made.query_ast)()
+    kinds = {name: str(found[name].type.content) for name in asked}
+    for one in both(made):
+        if asked:
+            with pytest.raises(FormError, match="does not tell the types") as caught:
+                from_func_adl(one)
+            assert re.findall(r"(\w+) \((.*?)\)(?:, |\. )", str(caught.value)) == [*asked.items()]
+            example = re.search(r"form=\(query, (\{.*\})\)\.$", str(caught.value))
+            assert example is not None
+            assert eval(example[1]).keys() == asked.keys()  # noqa: S307
+        form = from_func_adl(one, kinds)
+        assert form.fields == found.fields
+        for name in form.fields:
+            assert str(form.content(name).type) == str(found[name].type.content)
+
+
+def test_queries_of_the_official_client():
+    of_uproot = servicex_query.FuncADL_Uproot().FromTree("events")
+    written = of_uproot.Select("lambda e: {'x': e['x'], 'n': e.v.Count()}")
+    given = servicex_query.FuncADL_Uproot()
+    given.set_provided_qastle(written.generate_selection_string())
+    for query in (written, given):
+        with pytest.raises(FormError, match=r"these columns: x \(\?\)\."):
+            from_func_adl(query)
+        assert str(from_func_adl(query, {"x": "float64"}).type) == "{x: float64, n: int64}"
+    untyped = servicex_query.FuncADL_ATLASr22().Select(
+        "lambda e: {'pt': e.Jets('J').Select(lambda j: j.pt() / 1000), 'n': e.Jets('J').Count(),"
+        " 'eta': e.Jets('J').Select(lambda j: j.eta())}"
+    )
+    with pytest.raises(FormError, match=r"these columns: eta \(var \* \?\)\."):
+        from_func_adl(untyped)
+    told = from_func_adl(untyped, {"eta": "var * float32"})
+    assert str(told.type) == "{pt: var * float64, n: int32, eta: var * float32}"
+
+
+def test_flattened_query_of_uproot(inputs: list[Path]):
+    query = (
+        UprootDataset(str(inputs[0]), "events")
+        .SelectMany("lambda e: e.v")
+        .Select("lambda p: {'p': p * 2}")
+    )
+    with pytest.raises(FormError, match=r"these columns: p \(\?\)\."):
+        from_func_adl(query)
+    found = generate_function(query.query_ast)()
+    assert str(from_func_adl(query, {"p": "float64"}).type) == str(found.type.content)
+
+
+def test_uproot_has_no_name_for_a_single_column(inputs: list[Path]):
+    query = UprootDataset(str(inputs[0]), "events").Select("lambda e: e.x")
+    with pytest.raises(FormError, match="End the query with a dictionary"):
+        from_func_adl(query)
+
+
+# Types that Python's annotations tell
+
+
+class Muon:
+    def pt(self) -> float: ...  # type: ignore[empty-body]
+
+    def charge(self) -> int: ...  # type: ignore[empty-body]
+
+
+class Event:
+    def muons(self) -> Iterable[Muon]: ...  # type: ignore[empty-body]
+
+    def met(self) -> float: ...  # type: ignore[empty-body]
+
+    def good(self) -> bool: ...  # type: ignore[empty-body]
+
+
+class Dataset(func_adl.EventDataset[Event]):  # type: ignore[misc]
+    def __init__(self) -> None:
+        super().__init__(item_type=Event)
+
+    async def execute_result_async(self, *_: Any) -> Any: ...
+
+
+def test_types_of_annotations():
+    query = Dataset().Select(
+        lambda e: {
+            "pt": e.muons().Select(lambda m: m.pt()),
+            "charge": e.muons().Select(lambda m: m.charge()),
+            "met": e.met(),
+            "good": e.good(),
+        }
+    )
+    expected = "{pt: var * float64, charge: var * int64, met: float64, good: bool}"
+    assert str(from_func_adl(query).type) == expected
+    with pytest.raises(FormError, match=r"pt \(var \* \?\), charge \(var \* \?\), met \(\?\)"):
+        from_func_adl(both(query)[1])
+    single = Dataset().Select(lambda e: e.muons().Select(lambda m: m.charge()))
+    assert str(from_func_adl(single).type) == "{col1: var * int64}"
+
+
+# Real files
+
+
+def test_real_result_of_cpp(data: Path, finished: Callable[..., str]):
+    """It was made by code like that of this query."""
+    path = data / "0fc6e51a5ea6dea107c195591d20a1b2-15.26710677._000019.pool.root.1"
+    form = QUERIES["named"]
+    events = from_servicex(finished([path], "treeme"), form=form)
+    assert str(events._meta.type) == "## * {JetPt: var * float64}"
+    found = events.compute()
+    assert str(found.type) == "50000 * {JetPt: var * float64}"
+    assert ak.count(found.JetPt) == 135_013
+
+
+def test_real_file_as_uproot_reads_it(data: Path, tmp_path: Path):
+    query = UprootDataset(str(data / "uproot-HZZ.root"), "events").Select(
+        "lambda e: {'met': e.MET_px, 'px': e.Jet_Px.Select(lambda p: p * 2), 'n': e.Jet_Px.Count()}"
+    )
+    with uproot.recreate(tmp_path / "result.root") as file:
+        made = generate_function(query.query_ast)()
+        file.mktree("servicex", {name: made[name] for name in made.fields})
+    form = from_func_adl(query, {"met": "float32", "px": "var * float32"})
+    result = ResultFile(1, datetime.now(UTC), "a", "a", 1, 0)
+    source = Source(result, lambda _: Location("", path=str(tmp_path / "result.root")), "a")
+    found = ak.Array(read(source, form, None, None))
+    assert str(found.type) == f"2421 * {form.type}"
+    assert ak.array_equal(found.px, made.px)
+
+
+# Given to a request
+
+
+def test_form_of_a_running_request(
+    service: LocalServiceX, submit: Callable[..., str], inputs: list[Path]
+):
+    request_id = submit(inputs)
+    service.traffic.reset()
+    for form in both(QUERIES["single"]):
+        events = from_servicex(request_id, form=form)
+        assert str(events._meta.type) == "## * {col1: var * float64}"
+    wanted = {"col1": "var * float32"}
+    events = from_servicex(request_id, form=(QUERIES["single"], wanted))
+    assert str(events._meta.type) == "## * {col1: var * float32}"
+    assert service.traffic.calls.keys() <= {"status", "token"}
+
+
+def test_results_of_what_uproot_would_make(finished: Callable[..., str], inputs: list[Path]):
+    query = UprootDataset(str(inputs[0]), "events").Select("lambda e: {'x': e.x, 'v': e.v}")
+    types = {"x": "float64", "v": "var * float64"}
+    events = from_servicex(finished(inputs), form=(query, types))
+    assert ak.sum(events.v).compute() == 9 * sum(0.5 + index for index in range(4))
+
+
+# What is no query
+
+
+@pytest.mark.parametrize(
+    ("query", "types", "words"),
+    [
+        ("(call Select", None, "no qastle text"),
+        ("(nope 1 2)", None, "no qastle text: Unknown composite node type: nope"),
+        ("pt", None, "no func_adl query"),
+        (5, None, "no func_adl query"),
+        (QUERIES["single"], {"pt": "float64"}, "makes no column 'pt'; it makes col1"),
+        (QUERIES["single"], {"col1": "float64"}, r"Say 'var \* float64'"),
+        (QUERIES["single"], {"col1": "quux"}, "'quux' of the column 'col1' is no datashape"),
+        (
+            "(call Select (call EventDataset) (lambda (list e) (dict (list e) (list 1))))",
+            None,
+            "un",
+        ),
+    ],
+)
+def test_no_query(query: Any, types: Any, words: str):
+    with pytest.raises(FormError, match=words):
+        from_func_adl(query, types)
+
+
+def test_text_needs_the_extra(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "qastle", None)
+    assert from_func_adl(QUERIES["single"]).fields == ["col1"]
+    with pytest.raises(MissingExtraError, match=r"servicex_layer\[func-adl\]"):
+        from_func_adl("(call Select (call EventDataset) (lambda (list e) (attr e 'x')))")

@@ -1,0 +1,229 @@
+"""The three formats of results, as a client gets them, against Uproot reading the input."""
+
+from __future__ import annotations
+
+import io
+
+import awkward as ak
+import httpx
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import uproot
+
+from servicex_layer.errors import InvalidArgumentError
+from servicex_layer.local import LocalServiceX
+from servicex_layer.uproot_raw._write import write_root_file
+
+ONE = "/servicex/transformation"
+ROOT_FORMATS = ["root-file", "root-rntuple"]
+FORMATS = [*ROOT_FORMATS, "parquet"]
+
+COLUMNS = {
+    "flat": np.arange(5, dtype=np.float32),
+    "small": np.arange(5, dtype=np.int8),
+    "natural": np.arange(5, dtype=np.uint64),
+    "boolean": np.array([True, False, True, True, False]),
+    "jagged": ak.Array([[1.5, 2.5], [], [3.5], [4.5, 5.5, 6.5], []]),
+    "booleans": ak.Array([[True, False], [], [True], [False] * 3, []]),
+    "string": ak.Array(["a", "", "µµ", "dd", "eee"]),
+    "fixed": np.arange(15.0).reshape(5, 3),
+    "matrix": np.arange(30).reshape(5, 3, 2),
+    "dotted.name": np.arange(5),
+}
+DEEP = {
+    "flat": np.arange(3),
+    "jagged of jagged": ak.Array([[[1.5, 2.5], []], [], [[3.5]]]),
+    "strings": ak.Array([["a", ""], [], ["µµ"]]),
+    "records": ak.Array([[{"pt": 1.5, "n": 1}], [], [{"pt": 2.5, "n": 2}]]),
+}
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    return tmp_path_factory.mktemp("inputs")
+
+
+@pytest.fixture(scope="module")
+def source(directory):
+    path = directory / "a:b%.root"
+    with uproot.recreate(path) as file:
+        file.mktree("events", COLUMNS)
+        file.mktree("more", {name: column[:2] for name, column in COLUMNS.items()})
+        file.mktree("other", {"y": np.arange(3)})
+        file.mktree("named", {"treename": np.arange(3)})
+    return path
+
+
+@pytest.fixture(scope="module")
+def deep(directory):
+    """What Uproot can write as an RNTuple only."""
+    path = directory / "deep.root"
+    with uproot.recreate(path) as file:
+        file.mkrntuple("events", DEEP)
+    return path
+
+
+@pytest.fixture(scope="module")
+def service():
+    with LocalServiceX(parallelism=1) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def client(service):
+    with httpx.Client(base_url=service.url, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def transform(service, client):
+    """Have one file transformed; gives its row, and over HTTP what is in the store."""
+
+    def transform(path, result_format, **query):
+        request_id = service.submit([path], result_format=result_format, manual=True, **query)
+        service.release(request_id, 0)
+        status = client.get(f"{ONE}/{request_id}").json()
+        assert status["status"] == "Complete"
+        assert status["result-format"] == result_format
+        (row,) = client.get(f"{ONE}/{request_id}/results").json()["results"]
+        name = row["s3-object-name"]
+        body = {"request_id": request_id, "file_list": [name]}
+        url, _, _ = client.post(f"{ONE}/file-urls", json=body).json()["uris"][name]
+        return row, client.get(url).content
+
+    return transform
+
+
+@pytest.fixture
+def result(transform):
+    """The trees of a result file."""
+
+    def result(path, result_format, **query):
+        row, content = transform(path, result_format, **query)
+        assert row["transform_status"] == "success"
+        assert row["total-bytes"] == len(content)
+        if result_format == "parquet":
+            table = pq.read_table(io.BytesIO(content))
+            assert row["total-events"] == table.num_rows
+            return ak.from_arrow(table)
+        kind = {"root-file": "TTree", "root-rntuple": "ROOT::RNTuple"}[result_format]
+        with uproot.open(io.BytesIO(content)) as file:
+            found = file.keys(cycle=False, filter_classname=lambda name: name != "TDirectory")
+            assert {file.classnames(cycle=False)[name] for name in found} <= {kind}
+            trees = {name: file[name].arrays() for name in found}
+        assert row["total-events"] == sum(map(len, trees.values()))
+        return trees
+
+    return result
+
+
+def read(path, tree="events", **arguments):
+    with uproot.open({path: None}) as file:
+        return file[tree].arrays(**arguments)
+
+
+def only(trees):
+    if isinstance(trees, ak.Array):
+        return trees
+    (tree,) = trees.values()
+    return tree
+
+
+def assert_same(got, expected):
+    assert sorted(got.fields) == sorted(expected.fields)
+    for name in expected.fields:
+        assert got[name].type == expected[name].type
+        assert got[name].tolist() == expected[name].tolist()
+
+
+@pytest.mark.parametrize("result_format", FORMATS)
+@pytest.mark.parametrize("cut", [None, "flat > 1", "flat > 100"], ids=["all", "some", "none"])
+def test_every_type_is_carried_over(result, source, result_format, cut):
+    got = only(result(source, result_format, tree="events", cut=cut))
+    assert_same(got, read(source, cut=cut))
+
+
+@pytest.mark.parametrize("result_format", FORMATS)
+def test_chosen_columns(result, source, result_format):
+    columns = ["jagged", "string"]
+    got = only(result(source, result_format, tree="events", columns=columns))
+    assert_same(got[columns], read(source)[columns])
+    assert set(got.fields) <= {*columns, "njagged"}
+
+
+@pytest.mark.parametrize("result_format", FORMATS[1:])
+def test_types_that_a_tree_cannot_hold(result, deep, result_format):
+    assert_same(only(result(deep, result_format, tree="events")), read(deep))
+
+
+@pytest.mark.parametrize("column", ["jagged of jagged", "strings"])
+def test_a_type_that_cannot_be_written_is_a_failed_file(transform, deep, column):
+    row, _ = transform(deep, "root-file", tree="events", columns=[column])
+    assert row["transform_status"] == "failure"
+    assert row["s3-object-name"] == "none"
+
+
+def test_what_uproot_would_write_wrongly_is_refused(tmp_path):
+    column = ak.from_regular(ak.Array(np.zeros((2, 3, 2))), axis=1)
+    with pytest.raises(InvalidArgumentError, match=r"'x'.*'t'.*var \* 2 \* float64.*parquet"):
+        write_root_file(tmp_path / "out", {"t": ak.Array({"x": column})})
+
+
+@pytest.mark.parametrize("result_format", ROOT_FORMATS)
+def test_several_trees(result, source, result_format):
+    tree = {"events": "e", "other": "dir/o"}
+    trees = result(source, result_format, tree=tree)
+    assert sorted(trees) == ["dir/o", "e"]
+    assert_same(trees["e"], read(source))
+    assert_same(trees["dir/o"], read(source, "other"))
+
+
+@pytest.mark.parametrize("cut", [None, "flat > 100"], ids=["all", "none"])
+def test_several_trees_are_one_table_in_parquet(result, source, cut):
+    tree = {"more": "m", "events": "e"}
+    table = result(source, "parquet", tree=tree, cut=cut)
+    assert table.treename.type.content == ak.types.ListType(
+        ak.types.NumpyType("uint8", parameters={"__array__": "char"}),
+        parameters={"__array__": "string"},
+    )
+    for name, output in tree.items():
+        part = ak.without_field(table[table.treename == output], "treename")
+        assert_same(part, read(source, name, cut=cut))
+
+
+def test_the_query_decides_whether_trees_are_told_apart(result, source):
+    entry = {"treename": ["events", "nope"], "fail_on_missing_trees": False}
+    table = result(source, "parquet", selection=[entry])
+    assert set(table.treename.tolist()) == {"events"}
+
+
+@pytest.mark.parametrize("tree", [["events", "other"], ["named", "events"]])
+def test_trees_that_are_no_one_table_are_a_failed_file(transform, source, tree):
+    row, _ = transform(source, "parquet", tree=tree)
+    assert row["transform_status"] == "failure"
+
+
+@pytest.mark.parametrize("result_format", FORMATS)
+def test_no_tree_at_all(result, source, result_format):
+    entry = {"treename": "nope", "fail_on_missing_trees": False}
+    found = result(source, result_format, selection=[entry])
+    assert len(found) == 0
+    if result_format == "parquet":
+        assert found.fields == []
+
+
+@pytest.mark.parametrize("result_format", FORMATS)
+@pytest.mark.parametrize(
+    ("name", "tree"),
+    [
+        ("uproot-HZZ.root", "events"),
+        ("uproot-Zmumu.root", "events"),
+        ("Run2012BC_DoubleMuParked_Muons_1000evts_rntuple_v1-0-0-0.root", "Events"),
+    ],
+)
+def test_real_files(result, data, result_format, name, tree):
+    path = data.absolute() / name
+    columns = [column for column in read(path, tree).fields if not column.startswith("_")]
+    got = only(result(path, result_format, tree=tree, columns=columns))
+    assert_same(got[columns], read(path, tree)[columns])
