@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from servicex_layer import _config, errors  # _config sets the defaults of the settings
+from servicex_layer import _config as _config  # sets the defaults of the settings
+from servicex_layer import errors
 
 if TYPE_CHECKING:
     from servicex_layer import forms, local, report

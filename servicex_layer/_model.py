@@ -15,7 +15,7 @@ __all__ = [
     "Location",
     "NoFile",
     "ResultFile",
-    "Row",
+    "ResultRow",
     "StoreAccess",
     "TransformStatus",
     "is_sendable",
@@ -114,7 +114,7 @@ class NoFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ResultRow:
     """One row of a request's results: a finished file, or the failure of one.
 
     Parameters
@@ -129,7 +129,7 @@ class Row:
     success: bool
 
     @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> Row:
+    def from_json(cls, row: Mapping[str, Any]) -> ResultRow:
         """Read a row as the server sends it.
 
         Raises
@@ -242,14 +242,14 @@ class TransformStatus:
     lookup: str = ""
 
     @property
-    def over(self) -> bool:
+    def is_terminal(self) -> bool:
         """Whether nothing more will happen."""
         return self.status in _OVER
 
     @property
-    def counted(self) -> bool:
+    def file_count_final(self) -> bool:
         """Whether `files` is final: the dataset's lookup is over."""
-        return self.over or self.status == "Running"
+        return self.is_terminal or self.status == "Running"
 
     def __str__(self) -> str:
         """Tell the state in a line."""

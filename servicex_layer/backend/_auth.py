@@ -14,7 +14,7 @@ from typing import Any
 
 from servicex_layer._model import Backend, is_sendable
 from servicex_layer.errors import AuthorizationError
-from servicex_layer.net import parsed
+from servicex_layer.net import json_or_none
 
 __all__ = ["Authorization", "bearer_token"]
 
@@ -31,13 +31,13 @@ class Authorization:
     ----------
     backend : Backend
         Which backend, with the refresh token.
-    given : str, optional
+    access_token : str, optional
         An access token, of where no file can be read that holds one.
     """
 
-    def __init__(self, backend: Backend, given: str | None = None) -> None:
+    def __init__(self, backend: Backend, access_token: str | None = None) -> None:
         self._backend = backend
-        self._given = given
+        self._access_token = access_token
         self._token: str | None = None
         self._refreshed: str | None = None
         self._rejection: tuple[str, float] | None = None
@@ -52,11 +52,15 @@ class Authorization:
             Where the backend rejects the refresh token, or there is none.
         """
         async with self._lock:
-            given = bearer_token() or self._given
-            if given is not None and given != rejected and not _expires_soon(given):
-                return given
+            access_token = bearer_token() or self._access_token
+            if (
+                access_token is not None
+                and access_token != rejected
+                and not _expires_soon(access_token)
+            ):
+                return access_token
             if self._backend.token is None:
-                return given
+                return access_token
             if self._refreshed in (None, rejected) or _expires_soon(self._refreshed):
                 self._refreshed = await self._refresh(send, self._backend.token)
             return self._refreshed
@@ -67,7 +71,7 @@ class Authorization:
         response = await send(
             "POST", "/token/refresh", headers={"Authorization": f"Bearer {refresh_token}"}
         )
-        answer = parsed(response) if response.status_code == HTTPStatus.OK else None
+        answer = json_or_none(response) if response.status_code == HTTPStatus.OK else None
         token = answer.get("access_token") if isinstance(answer, dict) else None
         if token and is_sendable(token):
             return str(token)

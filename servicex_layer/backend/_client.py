@@ -18,7 +18,7 @@ from urllib.parse import quote
 import httpx
 import tenacity
 
-from servicex_layer._model import Backend, Location, Row, TransformStatus, is_sendable
+from servicex_layer._model import Backend, Location, ResultRow, TransformStatus, is_sendable
 from servicex_layer.backend._auth import Authorization
 from servicex_layer.errors import (
     AuthorizationError,
@@ -28,14 +28,14 @@ from servicex_layer.errors import (
     UnknownRequestError,
 )
 from servicex_layer.net import (
-    PASSING,
-    PassingError,
+    RETRY_STATUSES,
+    TransientError,
     check_url,
     http_timeout,
-    parsed,
-    policy,
+    json_or_none,
     retry_after,
-    tls,
+    retry_policy,
+    tls_context,
 )
 
 __all__ = ["RestClient"]
@@ -54,19 +54,19 @@ class RestClient:
     ----------
     backend : Backend
         Where, and with which refresh token.
-    patience : float
+    retry_timeout : float
         How long one call is tried again, in seconds, where the backend has not answered before.
-    endurance : float, optional
+    outage_timeout : float, optional
         How long a backend that has answered may be down before calls fail, in seconds; ``None``
-        for as long as it takes. By default no longer than `patience`.
-    given : str, optional
+        for as long as it takes. By default no longer than `retry_timeout`.
+    access_token : str, optional
         An access token; see `Authorization`.
     """
 
     backend: Backend
-    _patience: float
-    _endurance: float | None
-    _given: str | None
+    _retry_timeout: float
+    _outage_timeout: float | None
+    _access_token: str | None
     _authorization: Authorization
     _http: httpx.AsyncClient | None
     _users: int
@@ -77,15 +77,15 @@ class RestClient:
     def __init__(
         self,
         backend: Backend,
-        patience: float,
-        endurance: float | None = 0.0,
-        given: str | None = None,
+        retry_timeout: float,
+        outage_timeout: float | None = 0.0,
+        access_token: str | None = None,
     ) -> None:
         self.backend = backend
-        self._patience = patience
-        self._endurance = endurance
-        self._given = given
-        self._authorization = Authorization(backend, given)
+        self._retry_timeout = retry_timeout
+        self._outage_timeout = outage_timeout
+        self._access_token = access_token
+        self._authorization = Authorization(backend, access_token)
         self._http = None
         self._users = 0
         self._clock_lead = timedelta(0)
@@ -94,24 +94,24 @@ class RestClient:
     def __repr__(self) -> str:
         return f"RestClient<{self.backend.name} {self.backend.url}>"
 
-    def configure(self, patience: float, endurance: float | None) -> None:
+    def configure(self, retry_timeout: float, outage_timeout: float | None) -> None:
         """Go on with other bounds."""
-        self._patience = patience
-        self._endurance = endurance
+        self._retry_timeout = retry_timeout
+        self._outage_timeout = outage_timeout
 
-    def authorize(self, backend: Backend, given: str | None) -> None:
+    def authorize(self, backend: Backend, access_token: str | None) -> None:
         """Go on with other tokens for the same backend; with the same ones nothing changes."""
-        if (backend, given) != (self.backend, self._given):
+        if (backend, access_token) != (self.backend, self._access_token):
             self.backend = backend
-            self._given = given
-            self._authorization = Authorization(backend, given)
+            self._access_token = access_token
+            self._authorization = Authorization(backend, access_token)
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[RestClient]:
         """Keep connections open within this context; contexts may overlap."""
         if self._http is None:
             self._http = httpx.AsyncClient(
-                base_url=self.backend.url, timeout=http_timeout(), verify=tls()
+                base_url=self.backend.url, timeout=http_timeout(), verify=tls_context()
             )
         self._users += 1
         try:
@@ -148,7 +148,7 @@ class RestClient:
             status = replace(status, lookup=await self._lookup_status(status.did_id))
         return status
 
-    async def results(self, request_id: str, later_than: datetime | None = None) -> list[Row]:
+    async def results(self, request_id: str, later_than: datetime | None = None) -> list[ResultRow]:
         """Ask for the rows of finished and failed files, in no particular order.
 
         Parameters
@@ -171,7 +171,7 @@ class RestClient:
         rows = answer.get("results")
         if not isinstance(rows, list):
             raise ProtocolError(f"{self._who} sent results that are no list of rows.")
-        found = [Row.from_json(row) for row in rows]
+        found = [ResultRow.from_json(row) for row in rows]
         if any(row.get("request-id", request_id) != request_id for row in rows):
             raise ProtocolError(f"{self._who} sent results of another request than {request_id}.")
         return found
@@ -240,7 +240,7 @@ class RestClient:
                 f"{self._who} answered {method} {path} with {response.status_code}: "
                 f"{_message(response)}"
             )
-        answer = parsed(response)
+        answer = json_or_none(response)
         if not isinstance(answer, dict):
             raise ProtocolError(
                 f"{self._who} answered {method} {path} with something that is no JSON object. "
@@ -273,14 +273,14 @@ class RestClient:
             return response
 
     async def _attempts(self, method: str, path: str, **arguments: Any) -> httpx.Response:
-        """Send until something else than a passing failure comes back, or patience ends."""
+        """Send until something else than a passing failure comes back, or retry_timeout ends."""
         client = self._http
         if client is None:
             raise RuntimeError("a RestClient is used within its connected()")
         start = time.monotonic()
         budget = self._budget(start)
-        warn = self._warn if budget > self._patience else None
-        attempts = tenacity.AsyncRetrying(**policy(budget), before_sleep=warn)
+        warn = self._warn if budget > self._retry_timeout else None
+        attempts = tenacity.AsyncRetrying(**retry_policy(budget), before_sleep=warn)
         try:
             return await attempts(self._attempt, client, method, path, arguments)
         except tenacity.RetryError as error:
@@ -296,18 +296,18 @@ class RestClient:
 
     def _budget(self, now: float) -> float:
         """Tell how long a call may be tried again: longer where the backend was there just now."""
-        if now < self._given_up + self._patience:
+        if now < self._given_up + self._retry_timeout:
             # The others that waited for what failed just now need not wait as long again.
             return 0.0
-        if self._endurance is None and self._answered > -math.inf:
+        if self._outage_timeout is None and self._answered > -math.inf:
             return math.inf
-        return max(self._patience, self._answered + (self._endurance or 0.0) - now)
+        return max(self._retry_timeout, self._answered + (self._outage_timeout or 0.0) - now)
 
     def _warn(self, state: tenacity.RetryCallState) -> None:
         """Say once for each call that it takes long."""
         waited = state.seconds_since_start or 0.0
         pause = state.upcoming_sleep
-        if waited <= self._patience < waited + pause and state.outcome is not None:
+        if waited <= self._retry_timeout < waited + pause and state.outcome is not None:
             logger.warning(
                 "%s does not answer: %s. Tried %d times in %.0f s; going on.",
                 self._who,
@@ -333,9 +333,11 @@ class RestClient:
             ) from None
         except (httpx.ProtocolError, httpx.DecodingError) as error:
             # Their texts quote what was sent and received.
-            raise PassingError(f"the answer was cut or garbled ({type(error).__name__})") from None
+            raise TransientError(
+                f"the answer was cut or garbled ({type(error).__name__})"
+            ) from None
         except httpx.TransportError as error:
-            raise PassingError(f"{type(error).__name__} {error}".rstrip()) from error
+            raise TransientError(f"{type(error).__name__} {error}".rstrip()) from error
         if response.is_redirect:
             raise BackendError(
                 f"{self._who} answered {method} {path} with {response.status_code}: it redirects "
@@ -343,8 +345,8 @@ class RestClient:
                 "backend is now, put it into your servicex.yaml as endpoint."
             )
         self._note_clock(response)
-        if response.status_code in PASSING and not _is_final(response):
-            raise PassingError(
+        if response.status_code in RETRY_STATUSES and not _is_final(response):
+            raise TransientError(
                 f"{response.status_code} {response.reason_phrase}", retry_after(response.headers)
             )
         self._answered = time.monotonic()
@@ -360,8 +362,8 @@ class RestClient:
             return
 
 
-def _headers(given: object) -> dict[str, str]:
-    headers: dict[str, str] = dict(given or {})  # type: ignore[call-overload]
+def _headers(value: object) -> dict[str, str]:
+    headers: dict[str, str] = dict(value or {})  # type: ignore[call-overload]
     if not all(is_sendable(text) for text in (*headers, *headers.values())):
         raise ValueError("a header that cannot be sent")
     return headers
@@ -387,12 +389,12 @@ def _is_final(response: httpx.Response) -> bool:
     # unknown code generator; a 500 of a proxy or a crash has none.
     if response.status_code != HTTPStatus.INTERNAL_SERVER_ERROR:
         return False
-    answer = parsed(response)
+    answer = json_or_none(response)
     return isinstance(answer, dict) and "message" in answer
 
 
 def _message(response: httpx.Response) -> str:
-    answer = parsed(response)
+    answer = json_or_none(response)
     if isinstance(answer, dict) and "message" in answer:
         return str(answer["message"])
     return response.reason_phrase or "no message"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from servicex_layer._config import Polling
-from servicex_layer._model import Backend, Row, TransformStatus
+from servicex_layer._model import Backend, ResultRow, TransformStatus
 from servicex_layer.backend._client import RestClient
 from servicex_layer.errors import BackendError
 
@@ -23,7 +23,7 @@ async def get_status(backend: Backend, request_id: str) -> TransformStatus:
         return await rest.status(request_id)
 
 
-async def list_files(backend: Backend, request_id: str) -> tuple[TransformStatus, list[Row]]:
+async def list_files(backend: Backend, request_id: str) -> tuple[TransformStatus, list[ResultRow]]:
     """Ask for the state of a request, and for its finished and failed files so far.
 
     Raises

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from servicex_layer.cli._requests import files, status
-from servicex_layer.demo import check_extras
+from servicex_layer.demo import run_on_files, run_on_muons
 from servicex_layer.errors import ServiceXLayerError
 
 
@@ -120,10 +120,6 @@ def demo(
     if not os.access(directory, os.W_OK | os.X_OK):
         raise click.UsageError(f"--output: nothing can be written to the directory {directory}.")
     try:
-        check_extras()
-        # the program works without the extras, this command does not
-        from servicex_layer.demo import run_on_files, run_on_muons
-
         if tree is None or column is None:
             run_on_muons(output)
         else:

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from servicex_layer._config import find_backend, seconds
-from servicex_layer._model import Backend, Row, TransformStatus
+from servicex_layer._model import Backend, ResultRow, TransformStatus
 from servicex_layer.backend import get_status, list_files
 from servicex_layer.errors import ServiceXLayerError
 
@@ -45,7 +45,7 @@ def status(*, request_id: str, backend: str | None, as_json: bool, watch: bool) 
 
     def tell(found: Backend) -> Told:
         state = asyncio.run(get_status(found, request_id))
-        return state.over, _status_for_programs(state), _status_for_people(found, state)
+        return state.is_terminal, _status_for_programs(state), _status_for_people(found, state)
 
     _run(backend, tell, as_json=as_json, watch=watch)
 
@@ -61,7 +61,7 @@ def files(*, request_id: str, backend: str | None, as_json: bool, watch: bool) -
     def tell(found: Backend) -> Told:
         state, rows = asyncio.run(list_files(found, request_id))
         for_people = f"{_files_for_people(rows)}\n{state}"
-        return state.over, [_file_for_programs(row) for row in rows], for_people
+        return state.is_terminal, [_file_for_programs(row) for row in rows], for_people
 
     _run(backend, tell, as_json=as_json, watch=watch)
 
@@ -106,8 +106,8 @@ def _status_for_programs(state: TransformStatus) -> dict[str, Any]:
         "files": state.files,
         "completed": state.completed,
         "failed": state.failed,
-        "counted": state.counted,
-        "over": state.over,
+        "counted": state.file_count_final,
+        "over": state.is_terminal,
         "result_format": state.result_format,
         "failure_info": state.failure_info,
         "log_url": state.log_url,
@@ -115,7 +115,7 @@ def _status_for_programs(state: TransformStatus) -> dict[str, Any]:
 
 
 def _status_for_people(backend: Backend, state: TransformStatus) -> str:
-    so_far = "" if state.counted else " so far"
+    so_far = "" if state.file_count_final else " so far"
     told = {
         "Request": state.request_id,
         "Backend": f"{backend.name}, {backend.url}",
@@ -130,7 +130,7 @@ def _status_for_people(backend: Backend, state: TransformStatus) -> str:
     return "\n".join(f"{name:<8} {value}" for name, value in told.items() if value)
 
 
-def _file_for_programs(row: Row) -> dict[str, Any]:
+def _file_for_programs(row: ResultRow) -> dict[str, Any]:
     file = row.file
     return {
         "input": file.input,
@@ -142,7 +142,7 @@ def _file_for_programs(row: Row) -> dict[str, Any]:
     }
 
 
-def _files_for_people(rows: Sequence[Row]) -> str:
+def _files_for_people(rows: Sequence[ResultRow]) -> str:
     table = [("time (UTC)", "", "events", "bytes", "input")]
     for row in rows:
         file = row.file

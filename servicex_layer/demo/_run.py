@@ -26,7 +26,7 @@ from servicex_layer.demo._inputs import analysis_of
 from servicex_layer.demo._picture import draw
 from servicex_layer.demo._progress import Progress
 from servicex_layer.demo._timeline import Timeline, follow
-from servicex_layer.feed import background, register
+from servicex_layer.feed import loop_thread, register
 from servicex_layer.graph import from_servicex
 from servicex_layer.local import LocalServiceX
 
@@ -158,7 +158,7 @@ def _compute(
     filled = analysis.empty()
     partitions = []
     with Progress(events.npartitions) as progress:
-        following = background().submit(
+        following = loop_thread().submit(
             follow(RestClient(find_backend(), _DELAY), request_id, progress.show_files)
         )
         try:

@@ -43,7 +43,7 @@ async def follow(rest: RestClient, request_id: str, show: Callable[[int], None])
         while True:
             status = await rest.status(request_id)
             show(status.completed)
-            if status.over:
+            if status.is_terminal:
                 rows = await rest.results(request_id)
                 return sorted(row.file.created_at for row in rows if row.success)
             await asyncio.sleep(_PAUSE)

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from servicex_layer.feed._cluster import active_client, register, this_worker
-from servicex_layer.feed._feed import ended_badly
-from servicex_layer.feed._process import background, feed, note_read, process_feed
-from servicex_layer.feed._read_progress import State
-from servicex_layer.feed._wait_in_thread import follow, wait
-from servicex_layer.feed._wait_on_worker import loop_of, park
+from servicex_layer.feed._feed import error_for_status
+from servicex_layer.feed._process import feed, loop_thread, process_feed, record_read
+from servicex_layer.feed._read_progress import RequestProgress
+from servicex_layer.feed._wait_in_thread import register_callback, wait
+from servicex_layer.feed._wait_on_worker import wait_seceded, worker_loop
 
 __all__ = [
-    "State",
+    "RequestProgress",
     "active_client",
-    "background",
-    "ended_badly",
+    "error_for_status",
     "feed",
-    "follow",
-    "loop_of",
-    "note_read",
-    "park",
+    "loop_thread",
     "process_feed",
+    "record_read",
     "register",
+    "register_callback",
     "this_worker",
     "wait",
+    "wait_seceded",
+    "worker_loop",
 ]

@@ -32,7 +32,7 @@ from servicex_layer.errors import (
     ServiceXLayerError,
 )
 from servicex_layer.feed._feed import BATCH, CompletionFeed
-from servicex_layer.feed._wait_on_worker import loop_of
+from servicex_layer.feed._wait_on_worker import worker_loop
 from servicex_layer.net import is_loopback
 
 __all__ = ["ClusterFeed", "active_client", "register", "this_worker"]
@@ -165,10 +165,10 @@ class FeedsPlugin(SchedulerPlugin):
         self._scheduler = scheduler
         scheduler.handlers["servicex_backend"] = self.servicex_backend
         scheduler.handlers["servicex_locate"] = self.servicex_locate
-        scheduler.handlers["servicex_look"] = self.servicex_look
-        scheduler.stream_handlers["servicex_note"] = self.servicex_note
-        scheduler.stream_handlers["servicex_want"] = self.servicex_want
-        scheduler.stream_handlers["servicex_unwant"] = self.servicex_unwant
+        scheduler.handlers["servicex_progress"] = self.servicex_progress
+        scheduler.stream_handlers["servicex_record_read"] = self.servicex_record_read
+        scheduler.stream_handlers["servicex_subscribe"] = self.servicex_subscribe
+        scheduler.stream_handlers["servicex_unsubscribe"] = self.servicex_unsubscribe
         await scheduler.register_worker_plugin(
             comm=None, plugin=pickle.dumps(SubscriberPlugin()), name=_NAME, idempotent=True
         )
@@ -178,7 +178,7 @@ class FeedsPlugin(SchedulerPlugin):
         self._told.pop(worker, None)
         for address, wait in list(self._waits):
             if address == worker:
-                self.servicex_unwant(worker, wait)
+                self.servicex_unsubscribe(worker, wait)
         # Dask gives up a task that was on several workers when they were lost. One that only
         # waits is on many for long, and cannot be what they were lost of.
         for task in scheduler.tasks.values():
@@ -192,7 +192,7 @@ class FeedsPlugin(SchedulerPlugin):
             wait.cancel()
         await asyncio.gather(*waits, return_exceptions=True)
         for feed in self._feeds.values():
-            await feed.watch.close()
+            await feed.read_progress.close()
 
     def servicex_backend(
         self,
@@ -208,18 +208,20 @@ class FeedsPlugin(SchedulerPlugin):
         self._polling = Polling(**polling)
         self._urls[alias] = url
         if url not in self._rests:
-            self._rests[url] = RestClient(backend, 0.0, given=given)
+            self._rests[url] = RestClient(backend, 0.0, access_token=given)
         self._rests[url].authorize(backend, given)
         for rest in self._rests.values():
             rest.configure(self._polling.retry_timeout, self._polling.timeout)
         for feed in self._feeds.values():
             feed.polling = self._polling
 
-    def servicex_want(self, worker: str, wait: int, which: dict[str, Any], **wanted: Any) -> None:
+    def servicex_subscribe(
+        self, worker: str, wait: int, which: dict[str, Any], **wanted: Any
+    ) -> None:
         """Begin to wait for a file, for a task on a worker."""
         self._waits[worker, wait] = asyncio.create_task(self._tell(worker, wait, which, wanted))
 
-    def servicex_unwant(self, worker: str, wait: int) -> None:
+    def servicex_unsubscribe(self, worker: str, wait: int) -> None:
         """End a wait that a worker has lost interest in."""
         task = self._waits.pop((worker, wait), None)
         if task is not None:
@@ -235,16 +237,18 @@ class FeedsPlugin(SchedulerPlugin):
             return pickle.dumps(error)
         return pickle.dumps(location)
 
-    def servicex_note(self, worker: str, which: dict[str, Any], number: int, received: int) -> None:
+    def servicex_record_read(
+        self, worker: str, which: dict[str, Any], number: int, received: int
+    ) -> None:
         """Note that a partition was read on a worker."""
         del worker
         feed = self._feeds.get((self._urls.get(which["backend"], ""), which["request_id"]))
         if feed is not None:
-            feed.watch.note(number, received)
+            feed.read_progress.note(number, received)
 
-    async def servicex_look(self, which: dict[str, Any], since: int) -> dict[str, Any]:
+    async def servicex_progress(self, which: dict[str, Any], since: int) -> dict[str, Any]:
         """Tell a client how far a request is."""
-        return dataclasses.asdict(self._feed(**which).watch.look(since))
+        return dataclasses.asdict(self._feed(**which).read_progress.look(since))
 
     async def _tell(
         self, worker: str, wait: int, which: dict[str, Any], wanted: dict[str, Any]
@@ -253,7 +257,7 @@ class FeedsPlugin(SchedulerPlugin):
         near: list[ResultFile | NoFile] = []
         try:
             feed = self._feed(**which)
-            answer = await feed.file(**wanted)
+            answer = await feed.get(**wanted)
             near = self._near(worker, feed, which, wanted)
         except ServiceXLayerError as error:
             answer = error
@@ -283,7 +287,7 @@ class FeedsPlugin(SchedulerPlugin):
         told = self._told.setdefault(worker, set())
         if tuple(others.values()) in told:
             return []
-        near = feed.decided_with(**wanted)
+        near = feed.resolved_batch(**wanted)
         if near:
             told.add(tuple(others.values()))
         return near
@@ -352,19 +356,19 @@ class SubscriberPlugin(WorkerPlugin):
         wait = next(self._numbers)
         future: asyncio.Future[tuple[bytes, bytes]] = asyncio.get_running_loop().create_future()
         self._answers[wait] = future
-        self._send({"op": "servicex_want", "wait": wait, **question})
+        self._send({"op": "servicex_subscribe", "wait": wait, **question})
         try:
             return await future
         except asyncio.CancelledError:
-            self._send({"op": "servicex_unwant", "wait": wait})
+            self._send({"op": "servicex_unsubscribe", "wait": wait})
             raise
         finally:
             del self._answers[wait]
 
     def note(self, **what: Any) -> None:
         """Tell the scheduler that a partition was read, from any thread."""
-        message = {"op": "servicex_note", **what}
-        loop_of(self.worker).call_soon_threadsafe(self._send, message)
+        message = {"op": "servicex_record_read", **what}
+        worker_loop(self.worker).call_soon_threadsafe(self._send, message)
 
     def _send(self, message: dict[str, Any]) -> None:
         stream: Any = self.worker.batched_stream
@@ -387,10 +391,10 @@ class ClusterFeed:
         self._subscriber = subscriber
         self._which = {"request_id": request_id, "backend": backend}
 
-    async def file(
+    async def get(
         self, number: int, npartitions: int, max_failed: float = 1.0
     ) -> ResultFile | NoFile:
-        """See `servicex_layer.feeds.Feed.file`."""
+        """See `servicex_layer.feeds.Feed.get`."""
         answer, near = await self._subscriber.ask(
             which=self._which, number=number, npartitions=npartitions, max_failed=max_failed
         )
@@ -400,10 +404,10 @@ class ClusterFeed:
             self._subscriber.remember(which, other)
         return file
 
-    def decided(
+    def get_nowait(
         self, number: int, npartitions: int, max_failed: float = 1.0
     ) -> ResultFile | NoFile | None:
-        """See `servicex_layer.feeds.Feed.decided`."""
+        """See `servicex_layer.feeds.Feed.get_nowait`."""
         which = (*self._which.values(), number, npartitions, max_failed)
         return self._subscriber.known.get(which)
 
@@ -414,18 +418,18 @@ class ClusterFeed:
         location: Location = _opened(answer)
         return location
 
-    def located(self, file: ResultFile, rejected: str | None = None) -> Location | None:
-        """See `servicex_layer.feeds.Feed.located`."""
+    def locate_nowait(self, file: ResultFile, rejected: str | None = None) -> Location | None:
+        """See `servicex_layer.feeds.Feed.locate_nowait`."""
         del rejected
         return Location("", path=file.name) if file.volume else None
 
     def note(self, number: int, received: int) -> None:
-        """Note that a partition was read; see `servicex_layer.watch.Watch.note`."""
+        """Note that a partition was read; see `servicex_layer.read_progress.ReadProgress.note`."""
         self._subscriber.note(which=self._which, number=number, received=received)
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """See `servicex_layer.feeds.Feed.submit`."""
-        return asyncio.run_coroutine_threadsafe(coroutine, loop_of(self._subscriber.worker))
+        return asyncio.run_coroutine_threadsafe(coroutine, worker_loop(self._subscriber.worker))
 
 
 def _opened(answer: bytes) -> Any:

@@ -27,11 +27,11 @@ from servicex_layer.errors import (
     WaitTimeoutError,
 )
 from servicex_layer.feed._ledger import Ledger
-from servicex_layer.feed._read_progress import Watch
-from servicex_layer.feed._url_cache import Locations
+from servicex_layer.feed._read_progress import ReadProgress
+from servicex_layer.feed._url_cache import UrlCache
 from servicex_layer.store import Store, open_store
 
-__all__ = ["BATCH", "CompletionFeed", "ended_badly"]
+__all__ = ["BATCH", "CompletionFeed", "error_for_status"]
 
 # Looks grow rarer: the pause is this fraction of the time since the first one, and in a transform
 # in which nothing happens this fraction of the time since something last happened.
@@ -76,9 +76,9 @@ class CompletionFeed:
     request_id: str
     polling: Polling
     status: TransformStatus | None
-    watch: Watch
+    read_progress: ReadProgress
     _rest: RestClient
-    _locations: Locations | None
+    _urls: UrlCache | None
     _opening: asyncio.Lock
     _ledger: Ledger
     _warn: Callable[[str], None]
@@ -105,9 +105,9 @@ class CompletionFeed:
         self.request_id = request_id
         self.polling = polling
         self.status = None
-        self.watch = Watch(self)
+        self.read_progress = ReadProgress(self)
         self._rest = rest
-        self._locations = None
+        self._urls = None
         self._opening = asyncio.Lock()
         self._ledger = Ledger(request_id, settled=settled)
         self._warn = warn
@@ -125,7 +125,7 @@ class CompletionFeed:
     def __repr__(self) -> str:
         return f"CompletionFeed<{self.request_id} {len(self._ledger.files)} files>"
 
-    async def file(
+    async def get(
         self, number: int, npartitions: int, max_failed: float = 1.0
     ) -> ResultFile | NoFile:
         """Wait for the file with this number.
@@ -151,24 +151,24 @@ class CompletionFeed:
         BackendError
             Where the backend cannot be asked.
         """
-        while (file := self.decided(number, npartitions, max_failed)) is None:
+        while (file := self.get_nowait(number, npartitions, max_failed)) is None:
             await self._progress(number, npartitions, max_failed)
         return file
 
-    def decided(
+    def get_nowait(
         self, number: int, npartitions: int, max_failed: float = 1.0
     ) -> ResultFile | NoFile | None:
-        """Tell what `file` would give at once; ``None`` where that has to be waited for.
+        """Tell what `get` would give at once; ``None`` where that has to be waited for.
 
-        To be used from any thread. Parameters and errors are those of `file`.
+        To be used from any thread. Parameters and errors are those of `get`.
         """
         if not self._is_decided(number, npartitions, max_failed):
             return None
         status = self.status
         # Decided only by a look, which sets them.
         assert status is not None  # noqa: S101
-        assert self._locations is not None  # noqa: S101
-        store = self._locations.store
+        assert self._urls is not None  # noqa: S101
+        store = self._urls.store
         if status.files > npartitions or len(self._ledger.files) > npartitions:
             raise PartitionCountError(
                 f"Request {self.request_id} has {max(status.files, len(self._ledger.files))} files "
@@ -183,7 +183,7 @@ class CompletionFeed:
             on_volume = status.destination == "volume"
             return replace(file, format=status.result_format, volume=on_volume, number=number)
         if status.status != "Complete":
-            raise ended_badly(status)
+            raise error_for_status(status)
         self._check_whole(status, store)
         failures = self._ledger.failures
         place = number - len(self._ledger.files)
@@ -216,7 +216,11 @@ class CompletionFeed:
         if not max_failed:
             return failed > 0
         # Before the lookup is over, no fraction of the files is known.
-        return status.counted and failed > 0 and failed / max(status.files, failed) > max_failed
+        return (
+            status.file_count_final
+            and failed > 0
+            and failed / max(status.files, failed) > max_failed
+        )
 
     def _too_many_failed(self, status: TransformStatus, max_failed: float) -> FailedFilesError:
         bound = f"That is more than max_failed={max_failed:g} allows. " if max_failed else ""
@@ -246,10 +250,18 @@ class CompletionFeed:
     def _check_whole(self, status: TransformStatus, store: Store) -> None:
         """Check that no file of a request that is over was lost among its counters and rows."""
         who = f"Request {self.request_id}: the backend {self._rest.backend.name}"
-        counted, rows = store.counted(status), self._ledger.rows
+        counted, rows = store.expected_rows(status), self._ledger.rows
         found = rows - len(self._ledger.failures)
-        if rows < counted or found < status.completed or (store.late and rows > counted):
-            listed = f"its store has {rows}" if store.late else f"lists {found} and {rows - found}"
+        if (
+            rows < counted
+            or found < status.completed
+            or (store.eventually_consistent and rows > counted)
+        ):
+            listed = (
+                f"its store has {rows}"
+                if store.eventually_consistent
+                else f"lists {found} and {rows - found}"
+            )
             raise ProtocolError(
                 f"{who} counts {status.completed} finished and {status.failed} failed files but "
                 f"{listed}. The result would not be right; ask the backend's operators."
@@ -271,68 +283,70 @@ class CompletionFeed:
         rejected : str, optional
             A URL that was not accepted when it was used; it is not given again.
         """
-        locations = self._locations
+        locations = self._urls
         if locations is None:
             async with self._rest.connected():
                 status = self.status or await self._rest.status(self.request_id)
                 locations = await self._opened(status)
-        return await locations.locate(self._ledger.around(name, BATCH), rejected)
+        return await locations.locate(self._ledger.batch_names(name, BATCH), rejected)
 
-    def located(self, file: ResultFile, rejected: str | None = None) -> Location | None:
+    def locate_nowait(self, file: ResultFile, rejected: str | None = None) -> Location | None:
         """Tell what `locate` would give at once; ``None`` where that has to be waited for.
 
         To be used from any thread.
         """
-        locations = self._locations
+        locations = self._urls
         return None if locations is None else locations.known(file.name, rejected)
 
-    def decided_with(
+    def resolved_batch(
         self, number: int, npartitions: int, max_failed: float
     ) -> list[ResultFile | NoFile]:
         """Give the files of a number and its neighbours: of a request that is over.
 
-        Parameters and errors are those of `file`. Of one that ended badly, what was finished is
+        Parameters and errors are those of `get`. Of one that ended badly, what was finished is
         given as well.
         """
-        if self.status is None or not self.status.over or self._locations is None:
+        if self.status is None or not self.status.is_terminal or self._urls is None:
             return []
         first = number // BATCH * BATCH
-        last = min(first + BATCH, self._numbered(self.status, self._locations.store))
+        last = min(first + BATCH, self._numbered(self.status, self._urls.store))
         numbers = range(first, last)
-        found = (self.decided(near, npartitions, max_failed) for near in numbers)
+        found = (self.get_nowait(near, npartitions, max_failed) for near in numbers)
         return [file for file in found if file is not None]
 
-    async def _opened(self, status: TransformStatus) -> Locations:
+    async def _opened(self, status: TransformStatus) -> UrlCache:
         async with self._opening:
-            if self._locations is None:
+            if self._urls is None:
                 store = await open_store(self._rest, status, self.polling.retry_timeout)
-                self._locations = Locations(store, f"Request {self.request_id}")
-            return self._locations
+                self._urls = UrlCache(store, f"Request {self.request_id}")
+            return self._urls
 
     def _is_decided(self, number: int, npartitions: int, max_failed: float) -> bool:
         status = self.status
-        if status is None or self._locations is None:
+        if status is None or self._urls is None:
             return False
-        store = self._locations.store
+        store = self._urls.store
         if self._is_ended(status, store) or self._has_too_many_failed(status, max_failed):
             return True
         # That there are no more files than partitions is known with the number of files: until
         # then one partition waits.
-        can_be_last = number + 1 >= npartitions and not status.counted
+        can_be_last = number + 1 >= npartitions and not status.file_count_final
         return number < self._numbered(status, store) and not can_be_last
 
     def _numbered(self, status: TransformStatus, store: Store) -> int:
         """Tell how many files can be given out."""
         # Where only a listing tells of results, one that is never counted may be none.
         files = len(self._ledger.files)
-        return min(files, store.counted(status)) if store.late else files
+        return min(files, store.expected_rows(status)) if store.eventually_consistent else files
 
     def _is_ended(self, status: TransformStatus, store: Store) -> bool:
         """Tell whether nothing more is to be expected."""
-        if not store.late or status.status != "Complete":
-            return status.over
+        if not store.eventually_consistent or status.status != "Complete":
+            return status.is_terminal
         waited = (self._looked or 0.0) - self._changed
-        return self._ledger.rows >= store.counted(status) or waited > self.polling.retry_timeout
+        return (
+            self._ledger.rows >= store.expected_rows(status) or waited > self.polling.retry_timeout
+        )
 
     async def _progress(self, number: int, npartitions: int, max_failed: float) -> None:
         """Wait until something is decided of this number, or until asking failed."""
@@ -390,7 +404,7 @@ class CompletionFeed:
     async def _look(self) -> None:
         before, rows = self._known(), self._ledger.rows
         status = self.status
-        if status is None or not (status.over or self._flows(status)):
+        if status is None or not (status.is_terminal or self._flows(status)):
             status = await self._ask_status()
             self._flowing = 0
         await self._ask_rows(status, (await self._opened(status)).store)
@@ -405,9 +419,9 @@ class CompletionFeed:
 
     def _flows(self, status: TransformStatus) -> bool:
         """Tell whether files come and are to come still: then the status is no news."""
-        alone = self._locations is not None and not self._locations.store.late
+        alone = self._urls is not None and not self._urls.store.eventually_consistent
         few = self._flowing < _FLOWING and self._ledger.rows < status.files
-        return alone and few and status.counted and not self._ledger.settled
+        return alone and few and status.file_count_final and not self._ledger.settled
 
     async def _ask_status(self) -> TransformStatus:
         try:
@@ -425,11 +439,11 @@ class CompletionFeed:
         # Rows are committed before they are counted, and the counters were asked for first: so
         # every counted row is visible by now, and fewer rows than the counters say means that
         # some became visible behind the reach of the overlap, or are late.
-        counted = store.counted(status)
+        counted = store.expected_rows(status)
         overlap = max(self._overlap, self.polling.overlap)
         if self._has_no_news(status, counted):
             return
-        if not status.over or store.late:
+        if not status.is_terminal or store.eventually_consistent:
             settled_until = store.now() - timedelta(seconds=self.polling.settle)
             await self._ask(store, self._reach(overlap), settled_until)
             self._settled_until = settled_until
@@ -438,8 +452,8 @@ class CompletionFeed:
             if self._ledger.rows != counted:
                 await self._ask(store, None, None)
         self._listed = counted
-        if status.over and self._ledger.rows >= counted:
-            self._ledger.show((), None)
+        if status.is_terminal and self._ledger.rows >= counted:
+            self._ledger.add_rows((), None)
         if self._flowing:
             # These counters are not those of now.
             return
@@ -450,10 +464,10 @@ class CompletionFeed:
         """Tell whether counters of now say what they said at the last list, which had it all."""
         # Their sum alone does not tell: a row can be listed before it is counted, or without.
         known = self._ledger.rows >= counted == self._listed
-        return known and not (self._ledger.settled or self._flowing or status.over)
+        return known and not (self._ledger.settled or self._flowing or status.is_terminal)
 
     async def _ask(self, store: Store, since: datetime | None, until: datetime | None) -> None:
-        self._ledger.show(await store.finished(since), until)
+        self._ledger.add_rows(await store.list_finished(since), until)
 
     def _reach(self, overlap: float) -> datetime | None:
         newest = self._ledger.newest
@@ -479,7 +493,7 @@ class CompletionFeed:
                     future.set_exception(error)
 
 
-def ended_badly(status: TransformStatus) -> RequestError:
+def error_for_status(status: TransformStatus) -> RequestError:
     """Make the error that says how a request ended that did not end as ``Complete``."""
     kinds: dict[str, type[RequestError]] = {
         "Fatal": TransformFatalError,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from servicex_layer._model import ResultFile, Row
+from servicex_layer._model import ResultFile, ResultRow
 from servicex_layer.errors import CompletionOrderError
 
 __all__ = ["Ledger"]
@@ -35,10 +35,10 @@ class Ledger:
     >>> from datetime import UTC
     >>> def row(id, second):
     ...     time = datetime(2026, 11, 22, 20, 0, second, tzinfo=UTC)
-    ...     return Row(ResultFile(id, time, f"{id}.root", f"{id}.root", 1, 1), success=True)
+    ...     return ResultRow(ResultFile(id, time, f"{id}.root", f"{id}.root", 1, 1), success=True)
     >>> ledger = Ledger("a-request")
-    >>> ledger.show([row(8, 30), row(7, 30)])
-    >>> ledger.show([row(9, 10), row(7, 30)])
+    >>> ledger.add_rows([row(8, 30), row(7, 30)])
+    >>> ledger.add_rows([row(9, 10), row(7, 30)])
     >>> [file.id for file in ledger.files]
     [7, 8, 9]
     """
@@ -65,12 +65,12 @@ class Ledger:
         self._places = {}
         self._pending = []
 
-    def show(self, rows: Iterable[Row], until: datetime | None = None) -> None:
+    def add_rows(self, rows: Iterable[ResultRow], until: datetime | None = None) -> None:
         """Take rows as they were seen together, and number those that can be.
 
         Parameters
         ----------
-        rows : iterable of Row
+        rows : iterable of ResultRow
             In any order, known ones among them.
         until : datetime.datetime, optional
             Where the ledger is `settled`: the time before which no row can appear any more;
@@ -100,7 +100,7 @@ class Ledger:
                 self._pending.append(row.file)
         self._number(until)
 
-    def around(self, name: str, count: int) -> list[str]:
+    def batch_names(self, name: str, count: int) -> list[str]:
         """List a name, and those of its neighbours among each `count` files in order."""
         place = self._places.get(name)
         if place is None:

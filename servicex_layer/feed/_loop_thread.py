@@ -9,12 +9,12 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any, TypeVar
 
-__all__ = ["Background"]
+__all__ = ["LoopThread"]
 
 T = TypeVar("T")
 
 
-class Background:
+class LoopThread:
     """Runs coroutines for threads that have no event loop of their own.
 
     The loop is kept from one use to the next, its thread is not: it starts with the first
@@ -25,7 +25,7 @@ class Background:
     >>> async def answer():
     ...     return 42
     >>> from contextlib import closing
-    >>> with closing(Background()) as background:
+    >>> with closing(LoopThread()) as background:
     ...     background.run(answer())
     42
     """

@@ -15,9 +15,9 @@ from servicex_layer._model import Backend, Location, NoFile, ResultFile
 from servicex_layer.backend import RestClient
 from servicex_layer.feed._cluster import ClusterFeed, this_worker
 from servicex_layer.feed._feed import CompletionFeed
-from servicex_layer.feed._loop_thread import Background
+from servicex_layer.feed._loop_thread import LoopThread
 
-__all__ = ["Feed", "background", "feed", "note_read", "process_feed"]
+__all__ = ["Feed", "feed", "loop_thread", "process_feed", "record_read"]
 
 T = TypeVar("T")
 
@@ -25,10 +25,10 @@ T = TypeVar("T")
 class Feed(Protocol):
     """What a task sees of the feed of a request, wherever that is held."""
 
-    async def file(
+    async def get(
         self, number: int, npartitions: int, max_failed: float = 1.0
     ) -> ResultFile | NoFile:
-        """Wait for the file with this number; see `CompletionFeed.file`."""
+        """Wait for the file with this number; see `CompletionFeed.get`."""
         ...
 
     async def locate(self, name: str, rejected: str | None = None) -> Location:
@@ -39,14 +39,14 @@ class Feed(Protocol):
         """Start a call of one of the above, from any thread."""
         ...
 
-    def decided(
+    def get_nowait(
         self, number: int, npartitions: int, max_failed: float = 1.0
     ) -> ResultFile | NoFile | None:
-        """Tell at once what there is to tell of a number; see `CompletionFeed.decided`."""
+        """Tell at once what there is to tell of a number; see `CompletionFeed.get_nowait`."""
         ...
 
-    def located(self, file: ResultFile, rejected: str | None = None) -> Location | None:
-        """Tell at once where a file is, if that is known; see `CompletionFeed.located`."""
+    def locate_nowait(self, file: ResultFile, rejected: str | None = None) -> Location | None:
+        """Tell at once where a file is, if that is known; see `CompletionFeed.locate_nowait`."""
         ...
 
 
@@ -72,7 +72,7 @@ def feed(request_id: str, backend: str | None) -> Feed:
     return process_feed(request_id, find_backend(backend), settled=not alone)
 
 
-def note_read(request_id: str, backend: str | None, number: int, received: int) -> None:
+def record_read(request_id: str, backend: str | None, number: int, received: int) -> None:
     """Note that a partition was read here, for whoever looks how far its request is.
 
     Parameters
@@ -92,7 +92,7 @@ def note_read(request_id: str, backend: str | None, number: int, received: int) 
     with _process_feeds_lock:
         found = [feed for which, feed in _process_feeds.items() if which[0] == request_id]
     for feed in found:
-        feed.watch.note(number, received)
+        feed.read_progress.note(number, received)
 
 
 class _ProcessFeed(CompletionFeed):
@@ -106,13 +106,13 @@ class _ProcessFeed(CompletionFeed):
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """See `Feed.submit`."""
-        return background().submit(coroutine)
+        return loop_thread().submit(coroutine)
 
 
 @functools.cache
-def background() -> Background:
+def loop_thread() -> LoopThread:
     """Give the process's event loop."""
-    made = Background()
+    made = LoopThread()
     atexit.register(made.close)
     return made
 

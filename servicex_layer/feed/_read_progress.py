@@ -11,14 +11,14 @@ from typing import Protocol
 from servicex_layer._model import TransformStatus
 from servicex_layer.errors import ServiceXLayerError
 
-__all__ = ["State", "Watch"]
+__all__ = ["ReadProgress", "RequestProgress"]
 
 # For so many seconds after a look a request is followed, and after an error is left in peace.
 _LEASE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class RequestProgress:
     """How far a request is.
 
     Parameters
@@ -58,7 +58,7 @@ class _Feed(Protocol):
     async def end(self) -> None: ...
 
 
-class Watch:
+class ReadProgress:
     """Counts what is read of a request, and has the request followed while somebody looks.
 
     So the finished files are told also while no task waits for one.
@@ -87,13 +87,13 @@ class Watch:
             self._reads += 1
             self._received += received
 
-    def look(self, since: int) -> State:
+    def look(self, since: int) -> RequestProgress:
         """Tell how far it is.
 
         Parameters
         ----------
         since : int
-            The `State.reads` of the look that is compared with.
+            The `RequestProgress.reads` of the look that is compared with.
         """
         self._until = time.monotonic() + _LEASE
         if self._following is None or self._following.done():
@@ -103,12 +103,12 @@ class Watch:
             reads, received = self._reads, self._received
         status = self._feed.status
         finished, failed = self._feed.seen()
-        return State(
+        return RequestProgress(
             status="" if status is None else status.status,
             files=0 if status is None else status.files,
             finished=finished,
             failed=failed,
-            counted=status is not None and status.counted,
+            counted=status is not None and status.file_count_final,
             reads=reads,
             read=read,
             received=received,

@@ -10,13 +10,13 @@ from servicex_layer._model import Location
 from servicex_layer.errors import MissingObjectError
 from servicex_layer.store import Store
 
-__all__ = ["Locations"]
+__all__ = ["UrlCache"]
 
 # A URL that is about to expire is not handed on: the read may start a little later.
 _LEAST_LIFE = 30.0
 
 
-class Locations:
+class UrlCache:
     """Where the results of one request are; many are asked for at once, and only once.
 
     Parameters

@@ -12,7 +12,7 @@ from dask.typing import Key
 
 from servicex_layer._model import FILE_LAYER
 
-__all__ = ["follow", "wait"]
+__all__ = ["register_callback", "wait"]
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ def wait(key: Key, waiting: concurrent.futures.Future[T]) -> T:
     return _waits.result(key, waiting)
 
 
-def follow() -> None:
+def register_callback() -> None:
     """Have the next computation followed, by whoever prepares one that waits.
 
     Dask takes its callbacks away while a computation runs, and of several at the same time it may

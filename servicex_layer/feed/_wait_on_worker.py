@@ -11,19 +11,19 @@ from dask.typing import Key
 from distributed import Reschedule, Worker, WorkerPlugin
 from distributed.worker_state_machine import SecedeEvent
 
-__all__ = ["loop_of", "park"]
+__all__ = ["wait_seceded", "worker_loop"]
 
 T = TypeVar("T")
 
 
-def loop_of(worker: Worker) -> asyncio.AbstractEventLoop:
+def worker_loop(worker: Worker) -> asyncio.AbstractEventLoop:
     """Give the event loop that a worker runs in."""
     loop: Any = worker.loop
     found: asyncio.AbstractEventLoop = loop.asyncio_loop
     return found
 
 
-async def park(worker: Worker, key: Key, waiting: Awaitable[T]) -> T:
+async def wait_seceded(worker: Worker, key: Key, waiting: Awaitable[T]) -> T:
     """Wait for something within a task that runs in a worker's event loop.
 
     The task gives its place on the worker back at once, as `distributed.secede` does for a task
@@ -51,7 +51,9 @@ async def park(worker: Worker, key: Key, waiting: Awaitable[T]) -> T:
     future = asyncio.ensure_future(waiting)
     plugin.futures[key] = future
     worker.handle_stimulus(
-        SecedeEvent(key=key, compute_duration=0.0, stimulus_id=f"servicex-park-{time.time()}")
+        SecedeEvent(
+            key=key, compute_duration=0.0, stimulus_id=f"servicex-wait_seceded-{time.time()}"
+        )
     )
     try:
         return await future

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from servicex_layer.graph._array import counted, from_servicex
+from servicex_layer.graph._array import from_servicex, wait_for_file_count
 from servicex_layer.graph._layers import SXFileLayer, UprootLoadLayer
 from servicex_layer.graph._record import record, record_meta
 
-__all__ = ["SXFileLayer", "UprootLoadLayer", "counted", "from_servicex", "record", "record_meta"]
+__all__ = [
+    "SXFileLayer",
+    "UprootLoadLayer",
+    "from_servicex",
+    "record",
+    "record_meta",
+    "wait_for_file_count",
+]

@@ -15,19 +15,19 @@ from servicex_layer._config import find_backend, seconds
 from servicex_layer._model import Backend, Location, NoFile, TransformStatus
 from servicex_layer.backend import RestClient
 from servicex_layer.errors import FormError, WaitTimeoutError
-from servicex_layer.feed import active_client, background, ended_badly, process_feed, register
+from servicex_layer.feed import active_client, error_for_status, loop_thread, process_feed, register
 from servicex_layer.forms import given_form
 from servicex_layer.graph._first_file import first_file
 from servicex_layer.graph._form_mapping import check_mappable, described_form_of
 from servicex_layer.graph._layers import SXFileLayer, UprootLoadLayer
 from servicex_layer.graph._record import record_meta
-from servicex_layer.reading import form_of
-from servicex_layer.transport import Source
+from servicex_layer.reading import read_form
+from servicex_layer.transport import ResultSource
 
 if TYPE_CHECKING:
     from uproot import ImplementsFormMapping
 
-__all__ = ["counted", "from_servicex"]
+__all__ = ["from_servicex", "wait_for_file_count"]
 
 
 @overload
@@ -141,15 +141,15 @@ def from_servicex(
     if client is not None and not client.asynchronous:
         register(client, chosen.name)
     rest = RestClient(chosen, seconds("retry-timeout") or 0.0, seconds("timeout"))
-    status = background().run(counted(rest, request_id))
-    if status.over and status.status != "Complete" and not status.completed:
-        raise ended_badly(status)
+    status = loop_thread().run(wait_for_file_count(rest, request_id))
+    if status.is_terminal and status.status != "Complete" and not status.completed:
+        raise error_for_status(status)
     if form_mapping is not None:
         check_mappable(status.result_format)
     # Dask has no array of no partitions: one more than there are files is empty.
     npartitions = max(status.files, 1)
     if given is None:
-        tell = form_of if form_mapping is None else described_form_of
+        tell = read_form if form_mapping is None else described_form_of
         told = _form_of_first(chosen, status, npartitions, tree, tell)
     else:
         told = given(status.result_format)
@@ -162,7 +162,7 @@ def from_servicex(
         tree=tree,
         behavior=behavior,
         form_mapping=form_mapping,
-        fuse=status.over,
+        fuse=status.is_terminal,
         report=report,
     )
     array = _array(files, load)
@@ -191,13 +191,13 @@ def _array_and_report(pairs: Array) -> tuple[Array, Array]:
     return array, new_array_object(report.dask, report.name, meta=meta, divisions=divisions)
 
 
-async def counted(rest: RestClient, request_id: str) -> TransformStatus:
+async def wait_for_file_count(rest: RestClient, request_id: str) -> TransformStatus:
     """Wait until the number of files is known."""
     timeout = seconds("timeout")
     try:
         async with asyncio.timeout(timeout), rest.connected():
             status = await rest.status(request_id)
-            while not status.counted:
+            while not status.file_count_final:
                 await asyncio.sleep(seconds("poll-interval") or 0.0)
                 status = await rest.status(request_id)
     except TimeoutError:
@@ -213,12 +213,12 @@ def _form_of_first(
     status: TransformStatus,
     npartitions: int,
     tree: str | None,
-    tell: Callable[[Source, str | None], RecordForm],
+    tell: Callable[[ResultSource, str | None], RecordForm],
 ) -> RecordForm:
-    if status.over and status.files == 0:
+    if status.is_terminal and status.files == 0:
         return RecordForm([], [])
     feed = process_feed(status.request_id, backend)
-    file = first_file(feed, status, feed.submit(feed.file(0, npartitions)))
+    file = first_file(feed, status, feed.submit(feed.get(0, npartitions)))
     if isinstance(file, NoFile):
         raise FormError(
             f"Request {status.request_id} has no finished file to tell the form. Give it, as in "
@@ -228,6 +228,6 @@ def _form_of_first(
     found = file
 
     def locate(rejected: str | None) -> Location:
-        return background().run(feed.locate(found.name, rejected))
+        return loop_thread().run(feed.locate(found.name, rejected))
 
-    return tell(Source(found, locate, what), tree)
+    return tell(ResultSource(found, locate, what), tree)

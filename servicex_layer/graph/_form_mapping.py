@@ -19,23 +19,23 @@ from servicex_layer.errors import InvalidArgumentError, ResultError, SchemaMisma
 from servicex_layer.graph._tasks import AwaitFile, ReadTask
 from servicex_layer.reading import (
     datashape_of,
-    missing_column,
+    missing_column_error,
     open_result,
     open_table,
     placeholder,
-    select,
+    select_columns,
 )
-from servicex_layer.transport import Source
+from servicex_layer.transport import ResultSource
 
 if TYPE_CHECKING:
     from uproot import ImplementsFormMapping
 
     from servicex_layer.reading import RootTree
 
-__all__ = ["ReadMapped", "check_mappable", "described_form_of"]
+__all__ = ["ReadWithFormMapping", "check_mappable", "described_form_of"]
 
 
-class ReadMapped(ReadTask):
+class ReadWithFormMapping(ReadTask):
     """Reads columns of a file through a form mapping: one partition.
 
     Buffers that no column was read for are placeholders.
@@ -78,7 +78,7 @@ class ReadMapped(ReadTask):
             report=report,
         )
 
-    def read(self, source: Source) -> ak.contents.Content:
+    def read(self, source: ResultSource) -> ak.contents.Content:
         """Have the mapping make the buffers of what is wanted of a file."""
         check_mappable(source.file.format)
         opened = open_result(source, self.tree)
@@ -129,15 +129,15 @@ class ReadMapped(ReadTask):
         needed = self.info.keys_for_buffer_keys(frozenset({*report.data_touched, *shapes}))
         return self.columns.intersection(needed)
 
-    def project(self, report: Any, state: Any) -> ReadMapped:
+    def project(self, report: Any, state: Any) -> ReadWithFormMapping:
         """Give the same, reading only what is needed for what was touched."""
         return self.project_manually(self.necessary_columns(report, state))
 
-    def project_manually(self, columns: frozenset[str]) -> ReadMapped:
+    def project_manually(self, columns: frozenset[str]) -> ReadWithFormMapping:
         """Give the same, reading only these columns."""
         projected = self.project_columns(columns)
         # All that is left to do with it is to check what is read; it goes along with every task.
-        projected.form = select(self.form, columns).copy(parameters=None)
+        projected.form = select_columns(self.form, columns).copy(parameters=None)
         return projected
 
     def _check(self, table: RootTree, what: str) -> None:
@@ -146,7 +146,7 @@ class ReadMapped(ReadTask):
         for name in sorted(self.columns):
             wanted = self.form.content(name)
             if name not in there.fields:
-                raise missing_column(name, what, there.fields)
+                raise missing_column_error(name, what, there.fields)
             found = there.content(name)
             if _kinds(found) != _kinds(wanted):
                 raise SchemaMismatchError(
@@ -160,7 +160,7 @@ class ReadMapped(ReadTask):
         sources = {key: self.info.keys_for_buffer_keys(frozenset({key})) for key in expected}
         unread = {key for key, needed in sources.items() if not needed <= self.columns}
         try:
-            table.fetch(select(self.form, self.columns))
+            table.fetch(select_columns(self.form, self.columns))
             loaded = self.info.load_buffers(table.tree, self.columns, *arguments)
             buffers = {key: loaded[key] for key in expected if key not in unread}
         except ResultError:
@@ -193,7 +193,7 @@ def check_mappable(result_format: str) -> None:
         )
 
 
-def described_form_of(source: Source, tree: str | None) -> RecordForm:
+def described_form_of(source: ResultSource, tree: str | None) -> RecordForm:
     """Tell the form of a result as mappings want it: with titles and C++ types.
 
     Parameters are those of `servicex_layer.reading.read`, as are the errors.

@@ -23,9 +23,9 @@ from dask_awkward.utils import LazyInputsDict
 
 from servicex_layer._model import FILE_LAYER
 from servicex_layer.errors import InvalidArgumentError
-from servicex_layer.feed import follow
+from servicex_layer.feed import register_callback
 from servicex_layer.forms import as_form
-from servicex_layer.graph._form_mapping import ReadMapped
+from servicex_layer.graph._form_mapping import ReadWithFormMapping
 from servicex_layer.graph._record import record_meta
 from servicex_layer.graph._tasks import AwaitFile, ReadFile
 
@@ -104,7 +104,7 @@ class SXFileLayer(Layer):
         self._numbers = range(npartitions)
         most = max_failed if on_failed == "skip" else 0.0
         self.await_file = AwaitFile(self.name, request_id, backend, npartitions, most)
-        follow()
+        register_callback()
 
     def __repr__(self) -> str:
         return f"SXFileLayer<{self.request_id} {len(self)} of {self.npartitions} files>"
@@ -148,7 +148,7 @@ class SXFileLayer(Layer):
     def cull(self, keys: set[Key], all_hlg_keys: Any) -> tuple[SXFileLayer, Mapping[Key, set[Key]]]:
         """See `dask.highlevelgraph.Layer.cull`."""
         del all_hlg_keys
-        follow()
+        register_callback()
         numbers = sorted(_number(key) for key in keys if key in self)
         culled = self
         if len(numbers) != len(self):
@@ -239,11 +239,11 @@ class UprootLoadLayer(AwkwardInputLayer):
         record = as_form(form)
         what = (files.request_id, files.backend, record, tree)
         await_file = files.await_file if fuse else None
-        reader: ReadFile | ReadMapped
+        reader: ReadFile | ReadWithFormMapping
         if form_mapping is None:
             reader = ReadFile(*what, behavior=behavior, await_file=await_file, report=report)
         else:
-            reader = ReadMapped(
+            reader = ReadWithFormMapping(
                 *what, form_mapping, behavior=behavior, await_file=await_file, report=report
             )
         token = dask.base.tokenize(
@@ -252,7 +252,7 @@ class UprootLoadLayer(AwkwardInputLayer):
         self._set_up(f"servicex-load-{token}", files, reader, fuse=fuse)
 
     def _set_up(
-        self, name: str, files: SXFileLayer, reader: ReadFile | ReadMapped, *, fuse: bool
+        self, name: str, files: SXFileLayer, reader: ReadFile | ReadWithFormMapping, *, fuse: bool
     ) -> None:
         self.name = name
         self.io_func = reader
@@ -326,7 +326,7 @@ class UprootLoadLayer(AwkwardInputLayer):
         """Read only these columns; see `AwkwardInputLayer.project_manually`."""
         return self._reading(self.io_func.project_manually(columns))
 
-    def _reading(self, reader: ReadFile | ReadMapped) -> UprootLoadLayer:
+    def _reading(self, reader: ReadFile | ReadWithFormMapping) -> UprootLoadLayer:
         layer = copy.copy(self)
         layer._set_up(self.name, self.files, reader, fuse=self.fuse)
         layer.output_blocks = self.output_blocks

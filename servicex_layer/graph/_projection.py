@@ -11,10 +11,10 @@ from dask_awkward.lib.utils import (
     parse_buffer_key,
 )
 
-__all__ = ["counted_lists"]
+__all__ = ["offsets_only_columns"]
 
 
-def counted_lists(report: Any, state: FormStructure) -> frozenset[str]:
+def offsets_only_columns(report: Any, state: FormStructure) -> frozenset[str]:
     """Tell the columns that are lists, and of which only the lengths are needed.
 
     Parameters

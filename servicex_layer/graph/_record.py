@@ -14,19 +14,19 @@ from awkward.index import Index64
 
 from servicex_layer._model import NoFile, ResultFile
 from servicex_layer.feed import this_worker
-from servicex_layer.transport import Transfer
+from servicex_layer.transport import TransferStats
 
 __all__ = ["record", "record_meta"]
 
 
-def record(file: ResultFile | NoFile, transfer: Transfer, seconds: float) -> ak.Array:
+def record(file: ResultFile | NoFile, transfer: TransferStats, seconds: float) -> ak.Array:
     """Record what happened to a partition.
 
     Parameters
     ----------
     file : ResultFile or NoFile
         Its file.
-    transfer : Transfer
+    transfer : TransferStats
         What getting the bytes took.
     seconds : float
         How long it took to read it, waiting for the file apart.
@@ -106,7 +106,7 @@ def record_meta() -> ak.Array:
     awkward.Array
         A typetracer, as Dask wants it for the array of records.
     """
-    return ak.to_backend(record(NoFile(0), Transfer(), 0.0), "typetracer")
+    return ak.to_backend(record(NoFile(0), TransferStats(), 0.0), "typetracer")
 
 
 def _where() -> str:

@@ -16,11 +16,11 @@ from dask_awkward.lib.io.columnar import ColumnProjectionMixin
 from distributed import Worker
 
 from servicex_layer._model import Location, NoFile, ResultFile
-from servicex_layer.feed import feed, loop_of, note_read, park, this_worker, wait
-from servicex_layer.graph._projection import counted_lists
+from servicex_layer.feed import feed, record_read, this_worker, wait, wait_seceded, worker_loop
+from servicex_layer.graph._projection import offsets_only_columns
 from servicex_layer.graph._record import record
-from servicex_layer.reading import complete, read, select
-from servicex_layer.transport import Source, Transfer
+from servicex_layer.reading import fill_unread, read, select_columns
+from servicex_layer.transport import ResultSource, TransferStats
 
 __all__ = ["AwaitFile", "ReadFile", "ReadTask"]
 
@@ -64,10 +64,10 @@ class AwaitFile:
         key = (self.name, number)
         worker = this_worker()
         if worker is not None and _in_loop_of(worker):
-            waiting = found.submit(_timed(found.file(*wanted)))
-            return park(worker, key, asyncio.wrap_future(waiting))
-        file = found.decided(*wanted)
-        return wait(key, found.submit(_timed(found.file(*wanted)))) if file is None else file
+            waiting = found.submit(_timed(found.get(*wanted)))
+            return wait_seceded(worker, key, asyncio.wrap_future(waiting))
+        file = found.get_nowait(*wanted)
+        return wait(key, found.submit(_timed(found.get(*wanted)))) if file is None else file
 
     def __dask_tokenize__(self) -> tuple[object, ...]:
         """Tell what makes two of these the same."""
@@ -122,14 +122,14 @@ class ReadTask:
         """Read the file; a `NoFile` gives a partition of no events."""
         if self.await_file is not None:
             file = self.await_file(file)
-        transfer = Transfer()
+        transfer = TransferStats()
         started = time.perf_counter()
         if isinstance(file, ResultFile):
             what = f"Result {file.name!r} of request {self.request_id}"
-            layout = self.read(Source(file, partial(self._locate, file), what, transfer))
+            layout = self.read(ResultSource(file, partial(self._locate, file), what, transfer))
         else:
             layout = self.empty()
-        note_read(self.request_id, self.backend, file.number, transfer.received)
+        record_read(self.request_id, self.backend, file.number, transfer.received)
         array = ak.Array(layout, behavior=self.behavior)
         if not self.report:
             return array
@@ -141,7 +141,7 @@ class ReadTask:
         projected.columns = columns
         return projected
 
-    def read(self, source: Source) -> ak.contents.Content:
+    def read(self, source: ResultSource) -> ak.contents.Content:
         """Read the columns of a file; errors are those of `servicex_layer.reading.read`."""
         raise NotImplementedError
 
@@ -151,7 +151,7 @@ class ReadTask:
 
     def _locate(self, file: ResultFile, rejected: str | None) -> Location:
         found = feed(self.request_id, self.backend)
-        location = found.located(file, rejected)
+        location = found.locate_nowait(file, rejected)
         if location is not None:
             return location
         return found.submit(found.locate(file.name, rejected)).result()
@@ -166,24 +166,24 @@ class ReadFile(ReadTask, ColumnProjectionMixin):
     use_optimization = True
     attrs = None
     # Lists of which only the lengths are needed.
-    counted: frozenset[str] = frozenset()
+    offsets_only: frozenset[str] = frozenset()
 
     def project(self, report: Any, state: Any) -> Self:
         """Give the same, reading only what is needed for what was touched."""
         reader: Any = self
         projected: Self = self.project_columns(reader.necessary_columns(report, state))
-        projected.counted = counted_lists(report, state)
+        projected.offsets_only = offsets_only_columns(report, state)
         return projected
 
-    def read(self, source: Source) -> ak.contents.Content:
+    def read(self, source: ResultSource) -> ak.contents.Content:
         """Read the columns of a file, and no others."""
-        found = read(source, self.form, self.columns, self.tree, self.counted)
-        return complete(found, self.form)
+        found = read(source, self.form, self.columns, self.tree, self.offsets_only)
+        return fill_unread(found, self.form)
 
     def empty(self) -> ak.contents.Content:
         """Give these columns of a file of no events."""
-        found = select(self.form, self.columns).length_zero_array(highlevel=False)
-        return complete(found, self.form)
+        found = select_columns(self.form, self.columns).length_zero_array(highlevel=False)
+        return fill_unread(found, self.form)
 
 
 async def _timed(coming: Coroutine[Any, Any, ResultFile | NoFile]) -> ResultFile | NoFile:
@@ -194,6 +194,6 @@ async def _timed(coming: Coroutine[Any, Any, ResultFile | NoFile]) -> ResultFile
 
 def _in_loop_of(worker: Worker) -> bool:
     try:
-        return asyncio.get_running_loop() is loop_of(worker)
+        return asyncio.get_running_loop() is worker_loop(worker)
     except RuntimeError:
         return False

@@ -16,8 +16,8 @@ from typing import Any, Protocol, Self
 from distributed import Client
 
 from servicex_layer._config import find_backend
-from servicex_layer.feed import State, active_client, background, process_feed, register
-from servicex_layer.monitor._requests import Wanted, find_requests
+from servicex_layer.feed import RequestProgress, active_client, loop_thread, process_feed, register
+from servicex_layer.monitor._requests import RequestSelection, requests_of
 from servicex_layer.monitor._views import Line, View, notebook, terminal
 
 __all__ = ["progress"]
@@ -69,12 +69,14 @@ class progress:  # noqa: N801  (called like a function)
     ...     distributed.wait(futures)
     """
 
-    _follower: _Follower | None
+    _follower: _RefreshThread | None
 
     def __init__(self, *arrays_or_requests: Any) -> None:
-        wanted = find_requests(arrays_or_requests)
+        wanted = requests_of(arrays_or_requests)
         view = _view()
-        self._follower = None if view is None else _Follower(view, [_watched(w) for w in wanted])
+        self._follower = (
+            None if view is None else _RefreshThread(view, [_watched(w) for w in wanted])
+        )
 
     def __enter__(self) -> Self:
         if self._follower is not None:
@@ -103,8 +105,8 @@ def _view() -> View | None:
 class _Source(Protocol):
     """Where the state of a request can be had."""
 
-    def look(self, since: int) -> State:
-        """Tell how far it is; see `Watch.look`."""
+    def look(self, since: int) -> RequestProgress:
+        """Tell how far it is; see `ReadProgress.look`."""
         ...
 
     def close(self) -> None:
@@ -115,29 +117,29 @@ class _Source(Protocol):
 class _InProcess:
     """The process's own feed of a request."""
 
-    def __init__(self, wanted: Wanted) -> None:
-        self._watch = process_feed(wanted.request_id, find_backend(wanted.backend)).watch
+    def __init__(self, wanted: RequestSelection) -> None:
+        self._watch = process_feed(wanted.request_id, find_backend(wanted.backend)).read_progress
 
-    def look(self, since: int) -> State:
-        return background().run(self._look(since))
+    def look(self, since: int) -> RequestProgress:
+        return loop_thread().run(self._look(since))
 
-    async def _look(self, since: int) -> State:
+    async def _look(self, since: int) -> RequestProgress:
         return self._watch.look(since)
 
     def close(self) -> None:
-        background().run(self._watch.close())
+        loop_thread().run(self._watch.close())
 
 
 class _OnCluster:
     """The feed that a cluster's scheduler has of a request."""
 
-    def __init__(self, wanted: Wanted, client: Client) -> None:
+    def __init__(self, wanted: RequestSelection, client: Client) -> None:
         self._which = {"request_id": wanted.request_id, "backend": wanted.backend}
         self._client = client
         if not client.asynchronous:
             register(client, wanted.backend)
 
-    def look(self, since: int) -> State:
+    def look(self, since: int) -> RequestProgress:
         # The loop of a client that is closed may have ended: nothing would come of it.
         if self._client.status != "running":
             raise OSError(f"the client is {self._client.status}")
@@ -145,16 +147,16 @@ class _OnCluster:
         asking = asyncio.run_coroutine_threadsafe(self._look(since), loop.asyncio_loop)
         return asking.result(_PATIENCE)
 
-    async def _look(self, since: int) -> State:
+    async def _look(self, since: int) -> RequestProgress:
         scheduler: Any = self._client.scheduler
-        return State(**await scheduler.servicex_look(which=self._which, since=since))
+        return RequestProgress(**await scheduler.servicex_progress(which=self._which, since=since))
 
     def close(self) -> None:
         # The scheduler ends the following when it is not asked any more.
         pass
 
 
-def _watched(wanted: Wanted) -> _Watched:
+def _watched(wanted: RequestSelection) -> _Watched:
     client = active_client()
     source = _InProcess(wanted) if client is None else _OnCluster(wanted, client)
     return _Watched(wanted, source)
@@ -164,10 +166,10 @@ def _watched(wanted: Wanted) -> _Watched:
 class _Watched:
     """A request since the progress began."""
 
-    wanted: Wanted
+    wanted: RequestSelection
     source: _Source
-    first: State | None = None
-    last: State | None = None
+    first: RequestProgress | None = None
+    last: RequestProgress | None = None
     trouble: str = ""
     done: float | None = None
 
@@ -204,7 +206,7 @@ class _Watched:
         )
 
 
-class _Follower:
+class _RefreshThread:
     """The thread that looks again and again, and shows what it sees."""
 
     def __init__(self, view: View, watched: Sequence[_Watched]) -> None:

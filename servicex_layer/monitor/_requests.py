@@ -13,11 +13,11 @@ from servicex_layer._config import find_backend
 from servicex_layer.errors import InvalidArgumentError
 from servicex_layer.graph import UprootLoadLayer
 
-__all__ = ["Wanted", "find_requests"]
+__all__ = ["RequestSelection", "requests_of"]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RequestSelection:
     """What is wanted of a request.
 
     Parameters
@@ -38,7 +38,7 @@ class Wanted:
     partitions: int | None
 
 
-def find_requests(things: Iterable[Any]) -> list[Wanted]:
+def requests_of(things: Iterable[Any]) -> list[RequestSelection]:
     """Find the requests behind arrays.
 
     Parameters
@@ -52,7 +52,7 @@ def find_requests(things: Iterable[Any]) -> list[Wanted]:
     InvalidArgumentError
         Where something is none of these, or there is no request behind it.
     """
-    found: dict[tuple[str, str | None], Wanted] = {}
+    found: dict[tuple[str, str | None], RequestSelection] = {}
     for wanted in _all_of(things, ""):
         which = wanted.request_id, wanted.backend
         known = found.get(which)
@@ -66,7 +66,7 @@ def find_requests(things: Iterable[Any]) -> list[Wanted]:
     return list(found.values())
 
 
-def _all_of(things: Iterable[Any], name: str) -> Iterator[Wanted]:
+def _all_of(things: Iterable[Any], name: str) -> Iterator[RequestSelection]:
     for thing in things:
         if isinstance(thing, Mapping):
             for key, value in thing.items():
@@ -75,12 +75,12 @@ def _all_of(things: Iterable[Any], name: str) -> Iterator[Wanted]:
             # an array with its report
             yield from _all_of(thing, name)
         elif isinstance(thing, str) and thing:
-            yield Wanted(name or thing, thing, find_backend().name, None)
+            yield RequestSelection(name or thing, thing, find_backend().name, None)
         else:
             yield from _behind(thing, name)
 
 
-def _behind(thing: Any, name: str) -> Iterator[Wanted]:
+def _behind(thing: Any, name: str) -> Iterator[RequestSelection]:
     graph: Any = thing.__dask_graph__() if hasattr(thing, "__dask_graph__") else None
     layers = graph.layers.values() if isinstance(graph, HighLevelGraph) else ()
     loads = [layer for layer in layers if isinstance(layer, UprootLoadLayer)]
@@ -93,6 +93,6 @@ def _behind(thing: Any, name: str) -> Iterator[Wanted]:
     needed = graph.cull(keys).layers
     for load in loads:
         files = load.files
-        yield Wanted(
+        yield RequestSelection(
             name or files.request_id, files.request_id, files.backend, len(needed[load.name])
         )

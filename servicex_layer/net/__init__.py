@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 from servicex_layer.net._retry import (
-    PASSING,
-    PassingError,
+    RETRY_STATUSES,
+    TransientError,
     http_timeout,
-    parsed,
-    policy,
+    json_or_none,
     retry_after,
-    tls,
+    retry_policy,
+    tls_context,
 )
-from servicex_layer.net._s3_errors import UNTRUSTED, as_error, is_untrusted, said
+from servicex_layer.net._s3_errors import (
+    UNTRUSTED_CERTIFICATE,
+    is_certificate_error,
+    parse_s3_error,
+    s3_error,
+)
 from servicex_layer.net._url_policy import check_url, is_loopback
 
 __all__ = [
-    "PASSING",
-    "UNTRUSTED",
-    "PassingError",
-    "as_error",
+    "RETRY_STATUSES",
+    "UNTRUSTED_CERTIFICATE",
+    "TransientError",
     "check_url",
     "http_timeout",
+    "is_certificate_error",
     "is_loopback",
-    "is_untrusted",
-    "parsed",
-    "policy",
+    "json_or_none",
+    "parse_s3_error",
     "retry_after",
-    "said",
-    "tls",
+    "retry_policy",
+    "s3_error",
+    "tls_context",
 ]

@@ -16,21 +16,21 @@ from servicex_layer._config import seconds
 
 __all__ = [
     "LONGEST_PAUSE",
-    "PASSING",
-    "PassingError",
+    "RETRY_STATUSES",
+    "TransientError",
     "http_timeout",
-    "parsed",
-    "policy",
+    "json_or_none",
     "retry_after",
-    "tls",
+    "retry_policy",
+    "tls_context",
 ]
 
 # Answers after which the same call may well succeed: RFC 9110 and RFC 6585.
-PASSING = frozenset({408, 429, 500, 502, 503, 504})
+RETRY_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 LONGEST_PAUSE = 5.0
 
 
-class PassingError(Exception):
+class TransientError(Exception):
     """A failure after which the same call may succeed.
 
     Parameters
@@ -49,10 +49,10 @@ class PassingError(Exception):
 _exponential = tenacity.wait_random_exponential(multiplier=0.2, max=LONGEST_PAUSE)
 
 
-def policy(budget: float) -> dict[str, Any]:
+def retry_policy(budget: float) -> dict[str, Any]:
     """Say how a call is tried again, to `tenacity.Retrying` or `tenacity.AsyncRetrying`.
 
-    After each `PassingError`, with pauses that are jittered and grow, or as long as the server
+    After each `TransientError`, with pauses that are jittered and grow, or as long as the server
     asks for. The last try is at the end of the budget.
 
     Parameters
@@ -61,7 +61,7 @@ def policy(budget: float) -> dict[str, Any]:
         How long, in seconds, from the first try to the last.
     """
     return {
-        "retry": tenacity.retry_if_exception_type(PassingError),
+        "retry": tenacity.retry_if_exception_type(TransientError),
         "wait": functools.partial(pause, budget=budget),
         "stop": tenacity.stop_after_delay(budget),
     }
@@ -70,7 +70,7 @@ def policy(budget: float) -> dict[str, Any]:
 def pause(state: tenacity.RetryCallState, budget: float) -> float:
     """Tell how long to wait before the next try; a server can ask for more than the budget has."""
     failure = state.outcome.exception() if state.outcome is not None else None
-    asked = failure.retry_after if isinstance(failure, PassingError) else None
+    asked = failure.retry_after if isinstance(failure, TransientError) else None
     if asked == 0:
         return 0.0
     left = budget - (state.seconds_since_start or 0.0)
@@ -99,12 +99,12 @@ def http_timeout() -> httpx.Timeout:
 
 
 @functools.cache
-def tls() -> ssl.SSLContext:
+def tls_context() -> ssl.SSLContext:
     """Make the TLS context, once in a process: loading the certificates takes its time."""
     return httpx.create_ssl_context()
 
 
-def parsed(response: httpx.Response) -> Any:
+def json_or_none(response: httpx.Response) -> Any:
     """Read JSON; ``None`` where it is none."""
     try:
         return response.json()

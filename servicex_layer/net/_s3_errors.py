@@ -13,9 +13,9 @@ from servicex_layer.errors import (
     ServiceXLayerError,
 )
 
-__all__ = ["UNTRUSTED", "as_error", "is_untrusted", "said"]
+__all__ = ["UNTRUSTED_CERTIFICATE", "is_certificate_error", "parse_s3_error", "s3_error"]
 
-UNTRUSTED = (
+UNTRUSTED_CERTIFICATE = (
     "its certificate is not trusted. Name the file with the certificates of all authorities in "
     "the environment variable SSL_CERT_FILE, here and on all workers"
 )
@@ -39,7 +39,7 @@ _NEXT = {
 _TAG = re.compile(rb"<(Code|Message)>([^<]*)</")
 
 
-def as_error(what: str, code: str, message: str) -> ServiceXLayerError:
+def s3_error(what: str, code: str, message: str) -> ServiceXLayerError:
     """Make the error of what an S3 store answered.
 
     Parameters
@@ -51,7 +51,7 @@ def as_error(what: str, code: str, message: str) -> ServiceXLayerError:
 
     Examples
     --------
-    >>> as_error("The store s3.cern.ch cannot be listed", "NoSuchBucket", "No bucket")
+    >>> s3_error("The store s3.cern.ch cannot be listed", "NoSuchBucket", "No bucket")
     MissingObjectError('The store s3.cern.ch cannot be listed: the bucket is gone (NoSuchBucket: No
     bucket). Results are removed after a while: submit the request again.')
     """
@@ -62,14 +62,14 @@ def as_error(what: str, code: str, message: str) -> ServiceXLayerError:
     return kind(f"{what}: {meaning} ({answer}). {_NEXT[kind]}")
 
 
-def said(body: bytes) -> tuple[str, str] | None:
+def parse_s3_error(body: bytes) -> tuple[str, str] | None:
     """Find code and message in the body of an S3 store's error; ``None`` where it is none.
 
     Examples
     --------
-    >>> said(b"<Error><Code>NoSuchBucket</Code><Message>Gone</Message></Error>")
+    >>> parse_s3_error(b"<Error><Code>NoSuchBucket</Code><Message>Gone</Message></Error>")
     ('NoSuchBucket', 'Gone')
-    >>> said(b'{"message": "no"}')
+    >>> parse_s3_error(b'{"message": "no"}')
     """
     found = {tag: unescape(text.decode(errors="replace")) for tag, text in _TAG.findall(body)}
     if b"Code" not in found:
@@ -77,7 +77,7 @@ def said(body: bytes) -> tuple[str, str] | None:
     return found[b"Code"], found.get(b"Message", "")
 
 
-def is_untrusted(error: BaseException | None) -> bool:
+def is_certificate_error(error: BaseException | None) -> bool:
     """Tell whether a connection failed as the other side's certificate is not trusted."""
     while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
         below = next((arg for arg in error.args if isinstance(arg, BaseException)), None)

@@ -5,27 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servicex_layer.reading._columns import (
-    complete,
     datashape_of,
-    missing_column,
+    fill_unread,
+    missing_column_error,
     placeholder,
-    select,
+    select_columns,
 )
-from servicex_layer.reading._read import form_of, open_bytes, open_result, open_table, read
+from servicex_layer.reading._read import open_bytes, open_result, open_table, read, read_form
 
 if TYPE_CHECKING:
     from servicex_layer.reading._root import RootTree
 
 __all__ = [
     "RootTree",
-    "complete",
     "datashape_of",
-    "form_of",
-    "missing_column",
+    "fill_unread",
+    "missing_column_error",
     "open_bytes",
     "open_result",
     "open_table",
     "placeholder",
     "read",
-    "select",
+    "read_form",
+    "select_columns",
 ]

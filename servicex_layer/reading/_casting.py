@@ -11,13 +11,13 @@ from awkward.forms import Form, RecordForm
 from servicex_layer.errors import SchemaMismatchError
 from servicex_layer.reading._columns import KINDS, datashape_of, plain
 
-__all__ = ["conform"]
+__all__ = ["cast_to_form"]
 
 # How long a form may be to be part of a message.
 _SHORT = 500
 
 
-def conform(
+def cast_to_form(
     array: ak.contents.Content, form: Form, column: str, where: str, whole: RecordForm | None = None
 ) -> ak.contents.Content:
     """Check a column that was read against its form, and cast it where that loses nothing.

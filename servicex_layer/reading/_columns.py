@@ -15,13 +15,13 @@ from servicex_layer.errors import SchemaMismatchError
 
 __all__ = [
     "KINDS",
-    "complete",
     "datashape_of",
+    "fill_unread",
     "lists",
-    "missing_column",
+    "missing_column_error",
     "placeholder",
     "plain",
-    "select",
+    "select_columns",
 ]
 
 # Parameters that make another type of the same buffers; the others are for people.
@@ -70,7 +70,7 @@ def datashape_of(form: Form) -> str:
     return str(plain(form).type)
 
 
-def missing_column(name: str, where: str, there: Iterable[str]) -> SchemaMismatchError:
+def missing_column_error(name: str, where: str, there: Iterable[str]) -> SchemaMismatchError:
     """Make the error of a column that a file does not have.
 
     Parameters
@@ -87,7 +87,9 @@ def missing_column(name: str, where: str, there: Iterable[str]) -> SchemaMismatc
     )
 
 
-def select(form: RecordForm, columns: frozenset[str] | None, *, nested: bool = True) -> RecordForm:
+def select_columns(
+    form: RecordForm, columns: frozenset[str] | None, *, nested: bool = True
+) -> RecordForm:
     """Take some columns of a form.
 
     Parameters
@@ -107,7 +109,7 @@ def select(form: RecordForm, columns: frozenset[str] | None, *, nested: bool = T
     ...         "{muons: var * {pt: float64, eta: float64}, met: float32}", highlevel=False
     ...     )
     ... )
-    >>> datashape_of(select(muons, frozenset({"muons.pt"})))
+    >>> datashape_of(select_columns(muons, frozenset({"muons.pt"})))
     '{muons: var * {pt: float64}}'
     """
     if columns is None:
@@ -138,7 +140,7 @@ def _select(
     return form.copy(contents=list(contents.values()), fields=list(contents))
 
 
-def complete(array: ak.contents.Content, form: Form) -> ak.contents.Content:
+def fill_unread(array: ak.contents.Content, form: Form) -> ak.contents.Content:
     """Give records all of their fields, with placeholders for those not read.
 
     ``ak.num(events.x, axis=0)`` needs an ``x``, but nothing that is in it; and behaviors go by the
@@ -147,20 +149,20 @@ def complete(array: ak.contents.Content, form: Form) -> ak.contents.Content:
     Parameters
     ----------
     array : awkward.contents.Content
-        Some columns, as `conform` gives them.
+        Some columns, as `cast_to_form` gives them.
     form : awkward.forms.Form
         All columns.
     """
     if array.is_indexed and not (array.is_option and form.is_option):
-        return array.copy(content=complete(array.content, form))
+        return array.copy(content=fill_unread(array.content, form))
     if form.is_indexed and not form.is_option:
-        return complete(array, form.content)
+        return fill_unread(array, form.content)
     if not array.is_record:
         if (array.is_list or array.is_option) and form.parameter("__array__") not in KINDS:
-            return array.copy(content=complete(array.content, form.content))
+            return array.copy(content=fill_unread(array.content, form.content))
         return array
     missing = [name for name in form.fields if name not in array.fields]
-    there = {name: complete(array.content(name), form.content(name)) for name in array.fields}
+    there = {name: fill_unread(array.content(name), form.content(name)) for name in array.fields}
     if not missing:
         return array.copy(contents=list(there.values()))  # a tuple remains one
     left = RecordForm([form.content(name) for name in missing], missing)

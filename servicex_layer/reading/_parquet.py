@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 from awkward.forms import Form, RecordForm
 
 from servicex_layer.errors import CorruptResultError
-from servicex_layer.reading._columns import missing_column, select
-from servicex_layer.transport import Body
+from servicex_layer.reading._columns import missing_column_error, select_columns
+from servicex_layer.transport import ByteSource
 
 __all__ = ["ParquetTable"]
 
@@ -22,7 +22,7 @@ class ParquetTable:
 
     Parameters
     ----------
-    body : Body
+    body : ByteSource
         The bytes.
     what : str
         Which file, for errors.
@@ -36,7 +36,7 @@ class ParquetTable:
     entries: int
     nested = True
 
-    def __init__(self, body: Body, what: str) -> None:
+    def __init__(self, body: ByteSource, what: str) -> None:
         self._what = what
         self._body = body
         try:
@@ -56,17 +56,17 @@ class ParquetTable:
         return cast(RecordForm, ak.from_arrow_schema(self._table.schema_arrow))
 
     def read(
-        self, form: RecordForm, counted: frozenset[str] = frozenset()
+        self, form: RecordForm, offsets_only: frozenset[str] = frozenset()
     ) -> dict[str, ak.contents.Content]:
         """Read the columns of a form, of records only the fields that it has."""
-        del counted  # the lengths of lists are stored with what is in them
+        del offsets_only  # the lengths of lists are stored with what is in them
         if not form.fields:
             return {}
         there = self._table.schema_arrow.names
         for name in form.fields:
             if name not in there:
-                raise missing_column(name, self._what, there)
-        told = select(self.form(), frozenset(form.columns()))
+                raise missing_column_error(name, self._what, there)
+        told = select_columns(self.form(), frozenset(form.columns()))
         paths = self._paths(told)
         try:
             self._body.fetch(self._ranges(set(paths)))
@@ -137,7 +137,7 @@ def _has(leaves: list[str], item: str) -> bool:
 class _BodyFile(io.RawIOBase):
     """A file for pyarrow."""
 
-    def __init__(self, body: Body) -> None:
+    def __init__(self, body: ByteSource) -> None:
         super().__init__()
         self._body = body
         self._at = 0

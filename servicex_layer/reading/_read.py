@@ -9,12 +9,12 @@ import awkward as ak
 from awkward.forms import RecordForm
 
 from servicex_layer.errors import NoTreeError, SchemaMismatchError
-from servicex_layer.reading._casting import conform
-from servicex_layer.reading._columns import select
+from servicex_layer.reading._casting import cast_to_form
+from servicex_layer.reading._columns import select_columns
 from servicex_layer.reading._counter_branches import count, split
-from servicex_layer.transport import Body, Local, Remote, Source
+from servicex_layer.transport import ByteSource, Local, Remote, ResultSource
 
-__all__ = ["Table", "form_of", "open_bytes", "open_result", "open_table", "read"]
+__all__ = ["Table", "open_bytes", "open_result", "open_table", "read", "read_form"]
 
 
 class Table(Protocol):
@@ -29,24 +29,24 @@ class Table(Protocol):
         ...
 
     def read(
-        self, form: RecordForm, counted: frozenset[str] = frozenset()
+        self, form: RecordForm, offsets_only: frozenset[str] = frozenset()
     ) -> dict[str, ak.contents.Content]:
-        """Read the columns of a form; of lists that are `counted` perhaps only the lengths."""
+        """Read the columns of a form; of lists that are `offsets_only` perhaps only the lengths."""
         ...
 
 
 def read(
-    source: Source,
+    source: ResultSource,
     form: RecordForm,
     columns: frozenset[str] | None,
     tree: str | None,
-    counted: frozenset[str] = frozenset(),
+    offsets_only: frozenset[str] = frozenset(),
 ) -> ak.contents.RecordArray:
     """Read columns of a result.
 
     Parameters
     ----------
-    source : Source
+    source : ResultSource
         The result.
     form : awkward.forms.RecordForm
         What its columns are.
@@ -54,7 +54,7 @@ def read(
         Which of them to read, fields of records with dots; ``None`` for all.
     tree : str or None
         The tree's name; ``None`` for the file's only one.
-    counted : frozenset of str
+    offsets_only : frozenset of str
         Those of the columns that are lists of which just the lengths are needed. Where the file
         has these apart from what is in the lists, placeholders stand for that.
 
@@ -70,12 +70,12 @@ def read(
     """
     opened = open_result(source, tree)
     if opened is None:
-        return select(form, columns).length_zero_array(highlevel=False)
+        return select_columns(form, columns).length_zero_array(highlevel=False)
     with opened as table:
-        wanted = select(form, columns, nested=table.nested)
-        found = _read(table, wanted, counted, source.what)
+        wanted = select_columns(form, columns, nested=table.nested)
+        found = _read(table, wanted, offsets_only, source.what)
         contents = [
-            conform(found[name], wanted.content(name), name, source.what, form)
+            cast_to_form(found[name], wanted.content(name), name, source.what, form)
             for name in wanted.fields
         ]
         return ak.contents.RecordArray(
@@ -84,23 +84,23 @@ def read(
 
 
 def _read(
-    table: Table, wanted: RecordForm, counted: frozenset[str], where: str
+    table: Table, wanted: RecordForm, offsets_only: frozenset[str], where: str
 ) -> dict[str, ak.contents.Content]:
     """Read the columns of a form; counters that the file does not have are derived."""
     try:
-        return table.read(wanted, counted)
+        return table.read(wanted, offsets_only)
     except SchemaMismatchError:
         there, counters = split(wanted, table.form())
         if not counters:
             raise
-    found = table.read(there, counted.intersection(there.fields))
+    found = table.read(there, offsets_only.intersection(there.fields))
     for name, jagged in counters.items():
         columns = table.read(jagged, frozenset(jagged.fields))
         found[name] = count(wanted.content(name), columns, name, where)
     return found
 
 
-def open_result(source: Source, tree: str | None) -> AbstractContextManager[Table] | None:
+def open_result(source: ResultSource, tree: str | None) -> AbstractContextManager[Table] | None:
     """Open a result; ``None`` where it has no events and not the tree either.
 
     Parameters are those of `read`, as are the errors.
@@ -115,7 +115,7 @@ def open_result(source: Source, tree: str | None) -> AbstractContextManager[Tabl
         return None
 
 
-def form_of(source: Source, tree: str | None) -> RecordForm:
+def read_form(source: ResultSource, tree: str | None) -> RecordForm:
     """Tell the form of a result, without reading an event.
 
     Parameters are those of `read`, as are the errors.
@@ -124,7 +124,7 @@ def form_of(source: Source, tree: str | None) -> RecordForm:
         return table.form()
 
 
-def open_table(source: Source, tree: str | None) -> AbstractContextManager[Table]:
+def open_table(source: ResultSource, tree: str | None) -> AbstractContextManager[Table]:
     """Open a result that has a tree.
 
     Parameters are those of `read`, as are the errors.
@@ -133,13 +133,13 @@ def open_table(source: Source, tree: str | None) -> AbstractContextManager[Table
 
 
 def open_bytes(
-    body: Body, result_format: str, tree: str | None, what: str
+    body: ByteSource, result_format: str, tree: str | None, what: str
 ) -> AbstractContextManager[Table]:
     """Open the bytes of a file that has a tree.
 
     Parameters
     ----------
-    body : Body
+    body : ByteSource
         The bytes.
     result_format : str
         ``root-file``, ``root-rntuple`` or ``parquet``.
@@ -156,7 +156,7 @@ def open_bytes(
     return RootTree(body, tree, what)
 
 
-def _body(source: Source) -> Body:
+def _body(source: ResultSource) -> ByteSource:
     location = source.locate(None)
     if location.path is not None:
         return Local(source, location.path)

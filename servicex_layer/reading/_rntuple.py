@@ -11,7 +11,7 @@ import awkward as ak
 import numpy as np
 from awkward.forms import RecordForm
 
-from servicex_layer.reading._columns import missing_column
+from servicex_layer.reading._columns import missing_column_error
 from servicex_layer.transport import Range
 
 __all__ = ["Fields"]
@@ -87,7 +87,7 @@ class Fields:
 
     def _field(self, path: str) -> Any:
         if path not in self._keys:
-            raise missing_column(path, self._where, self._keys)
+            raise missing_column_error(path, self._where, self._keys)
         return self._ntuple[path]
 
     def _form(self, field: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self
 import awkward as ak
 import uproot
 from awkward.forms import RecordForm
-from uproot.source.chunk import Chunk, Source
+from uproot.source.chunk import Chunk, ResultSource
 
 from servicex_layer.errors import (
     AmbiguousTreeError,
@@ -21,10 +21,10 @@ from servicex_layer.errors import (
     ResultError,
     TreeNotFoundError,
 )
-from servicex_layer.reading._columns import lists, select
+from servicex_layer.reading._columns import lists, select_columns
 from servicex_layer.reading._rntuple import Fields
 from servicex_layer.reading._ttree import Branches
-from servicex_layer.transport import Body, Range
+from servicex_layer.transport import ByteSource, Range
 
 __all__ = ["RootTree"]
 
@@ -52,7 +52,7 @@ class RootTree:
 
     Parameters
     ----------
-    body : Body
+    body : ByteSource
         The bytes.
     tree : str or None
         The tree's name; ``None`` for the file's only one.
@@ -71,7 +71,7 @@ class RootTree:
     entries: int
     nested: bool
 
-    def __init__(self, body: Body, tree: str | None, what: str) -> None:
+    def __init__(self, body: ByteSource, tree: str | None, what: str) -> None:
         self._what = what
         self._body = body
         self._columns: _Columns
@@ -106,15 +106,15 @@ class RootTree:
         return form.copy(contents=contents, parameters=parameters)
 
     def read(
-        self, form: RecordForm, counted: frozenset[str] = frozenset()
+        self, form: RecordForm, offsets_only: frozenset[str] = frozenset()
     ) -> dict[str, ak.contents.Content]:
         """Read the columns of a form; of an RNTuple's records only the fields that it has.
 
-        Of lists that are `counted` only the lengths, where these are apart from what is in them.
+        Of `offsets_only` lists, read only the lengths if the file has these apart from the values.
         """
         with self._checked():
-            counters = self._columns.counters(counted)
-            whole = select(form, frozenset(form.fields).difference(counters), nested=False)
+            counters = self._columns.counters(offsets_only)
+            whole = select_columns(form, frozenset(form.fields).difference(counters), nested=False)
             lengths = map(self._columns.ranges_of_lengths, counters.values())
             self._body.fetch([*self._columns.ranges(whole), *chain.from_iterable(lengths)])
             found = self._columns.read(whole)
@@ -158,12 +158,12 @@ def _choose(directory: Any, tree: str | None, what: str) -> tuple[str, Any]:
     return trees[chosen], directory[chosen]
 
 
-class _BodySource(Source):  # type: ignore[misc]
+class _BodySource(ResultSource):  # type: ignore[misc]
     """Uproot's view of the bytes of a result."""
 
     closed = False
 
-    def __init__(self, path: str, *, body: Body, **_: Any) -> None:
+    def __init__(self, path: str, *, body: ByteSource, **_: Any) -> None:
         super().__init__()
         self._file_path = path
         self._num_bytes = body.size

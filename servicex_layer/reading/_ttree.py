@@ -14,7 +14,7 @@ from awkward.forms import RecordForm
 from uproot.interpretation.grouped import AsGrouped
 from uproot.interpretation.identify import UnknownInterpretation
 
-from servicex_layer.reading._columns import missing_column
+from servicex_layer.reading._columns import missing_column_error
 from servicex_layer.transport import Range
 
 __all__ = ["Branches"]
@@ -105,7 +105,7 @@ class Branches:
         if len(same) == 1 and _is_leaf(same[0]):
             return same[0]
         if name not in self._leaves:
-            raise missing_column(name, self._where, self._leaves)
+            raise missing_column_error(name, self._where, self._leaves)
         return self._leaves[name]
 
     def _values(self, branch: Any) -> ak.contents.Content:

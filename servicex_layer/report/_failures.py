@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from servicex_layer._config import find_backend
 from servicex_layer.backend import list_files
-from servicex_layer.feed import background
+from servicex_layer.feed import loop_thread
 
 __all__ = ["failures"]
 
@@ -36,5 +36,5 @@ def failures(request_id: str, backend: str | None = None) -> list[str]:
     >>> failures("b5901cca-9858-42e7-a093-0929cf391f0e")  # doctest: +SKIP
     ['root://eospublic.cern.ch//eos/opendata/atlas/17.root']
     """
-    _, rows = background().run(list_files(find_backend(backend), request_id))
+    _, rows = loop_thread().run(list_files(find_backend(backend), request_id))
     return [row.file.input for row in rows if not row.success]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from servicex_layer._model import Location, Row, TransformStatus
+from servicex_layer._model import Location, ResultRow, TransformStatus
 from servicex_layer.backend import RestClient
 
 __all__ = ["BackendRows", "FileUrls", "Volume"]
@@ -22,18 +22,18 @@ class BackendRows:
         The request.
     """
 
-    late = False
+    eventually_consistent = False
 
     def __init__(self, rest: RestClient, request_id: str) -> None:
         self._rest = rest
         self._request_id = request_id
 
-    async def finished(self, since: datetime | None) -> list[Row]:
-        """See `servicex_layer.store.Store.finished`."""
+    async def list_finished(self, since: datetime | None) -> list[ResultRow]:
+        """See `servicex_layer.store.Store.list_finished`."""
         return await self._rest.results(self._request_id, since)
 
-    def counted(self, status: TransformStatus) -> int:
-        """See `servicex_layer.store.Store.counted`; failed files have rows too."""
+    def expected_rows(self, status: TransformStatus) -> int:
+        """See `servicex_layer.store.Store.expected_rows`; failed files have rows too."""
         return status.completed + status.failed
 
     def now(self) -> datetime:

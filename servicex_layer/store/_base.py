@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from servicex_layer._model import Location, Row, TransformStatus
+from servicex_layer._model import Location, ResultRow, TransformStatus
 from servicex_layer.backend import RestClient
 from servicex_layer.errors import BackendError
 
@@ -16,7 +16,7 @@ __all__ = ["Store", "open_store"]
 class Store(Protocol):
     """Something that knows the results of one request."""
 
-    late: bool
+    eventually_consistent: bool
     """Whether a result can still appear here after the counters count it."""
 
     async def urls(self, names: Sequence[str], *, refused: bool = False) -> Mapping[str, Location]:
@@ -26,12 +26,12 @@ class Store(Protocol):
         """
         ...
 
-    async def finished(self, since: datetime | None) -> list[Row]:
+    async def list_finished(self, since: datetime | None) -> list[ResultRow]:
         """List what is finished, in no particular order; at least what is newer than `since`."""
         ...
 
-    def counted(self, status: TransformStatus) -> int:
-        """Tell how many rows `finished` is to list, by the counters of a status."""
+    def expected_rows(self, status: TransformStatus) -> int:
+        """Tell how many rows `list_finished` is to list, by the counters of a status."""
         ...
 
     def now(self) -> datetime:
@@ -39,7 +39,7 @@ class Store(Protocol):
         ...
 
 
-async def open_store(rest: RestClient, status: TransformStatus, patience: float) -> Store:
+async def open_store(rest: RestClient, status: TransformStatus, retry_timeout: float) -> Store:
     """Choose the store of a request, by what its backend can do.
 
     Parameters
@@ -48,7 +48,7 @@ async def open_store(rest: RestClient, status: TransformStatus, patience: float)
         The backend, connected.
     status : TransformStatus
         A status of the request.
-    patience : float
+    retry_timeout : float
         How long one call to an S3 store is tried again, in seconds.
 
     Raises
@@ -75,4 +75,4 @@ async def open_store(rest: RestClient, status: TransformStatus, patience: float)
     from servicex_layer.store._s3 import Listing, Presigned
 
     kind = Presigned if lists else Listing
-    return kind(rest, status.request_id, status.store, patience)
+    return kind(rest, status.request_id, status.store, retry_timeout)

@@ -18,14 +18,14 @@ from minio.error import MinioException, S3Error
 from servicex_layer._model import StoreAccess
 from servicex_layer.errors import BackendError, BackendUnreachableError, ProtocolError
 from servicex_layer.net import (
-    PASSING,
-    UNTRUSTED,
-    PassingError,
-    as_error,
+    RETRY_STATUSES,
+    UNTRUSTED_CERTIFICATE,
+    TransientError,
     http_timeout,
-    is_untrusted,
+    is_certificate_error,
     retry_after,
-    tls,
+    s3_error,
+    tls_context,
 )
 
 __all__ = ["Bucket"]
@@ -78,7 +78,7 @@ class Bucket:
 
         Raises
         ------
-        PassingError
+        TransientError
             Where it may help to try again.
         BackendError, MissingObjectError
             Where it does not.
@@ -112,19 +112,19 @@ class Bucket:
         try:
             return work()
         except S3Error as error:
-            raise as_error(what, error.code or "", error.message or "") from None
+            raise s3_error(what, error.code or "", error.message or "") from None
         except (MinioException, ParseError) as error:
             raise ProtocolError(
                 f"{what}: something answers that is no S3 store ({str(error)[:_QUOTED]})."
             ) from None
-        except PassingError as error:
-            raise PassingError(f"{what}: {error}", error.retry_after) from None
+        except TransientError as error:
+            raise TransientError(f"{what}: {error}", error.retry_after) from None
         except urllib3.exceptions.SSLError as error:
-            if not is_untrusted(error):
-                raise PassingError(f"{what}: {error}") from None
-            raise BackendUnreachableError(f"{what}: {UNTRUSTED} ({error}).") from None
+            if not is_certificate_error(error):
+                raise TransientError(f"{what}: {error}") from None
+            raise BackendUnreachableError(f"{what}: {UNTRUSTED_CERTIFICATE} ({error}).") from None
         except urllib3.exceptions.HTTPError as error:
-            raise PassingError(f"{what}: {type(error).__name__} {error}") from None
+            raise TransientError(f"{what}: {type(error).__name__} {error}") from None
         except ValueError as error:
             raise BackendError(f"{what}: {error}.") from None
 
@@ -139,7 +139,7 @@ class _Connections(urllib3.PoolManager):
         super().__init__(
             timeout=urllib3.Timeout(connect=timeout.connect, read=timeout.read),
             retries=False,
-            ssl_context=tls(),
+            ssl_context=tls_context(),
         )
         self.clock_lead = None
 
@@ -149,8 +149,8 @@ class _Connections(urllib3.PoolManager):
         # The header is older than its arrival, and cut to whole seconds: never ahead.
         with suppress(KeyError, ValueError):
             self.clock_lead = parsedate_to_datetime(response.headers["Date"]) - datetime.now(UTC)
-        if response.status in PASSING:
-            raise PassingError(
+        if response.status in RETRY_STATUSES:
+            raise TransientError(
                 f"it answered {response.status} {response.reason or ''}".rstrip(),
                 retry_after(response.headers),
             )

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import tenacity
 
-from servicex_layer._model import Location, ResultFile, Row, StoreAccess, TransformStatus
+from servicex_layer._model import Location, ResultFile, ResultRow, StoreAccess, TransformStatus
 from servicex_layer.backend import RestClient
 from servicex_layer.errors import (
     AuthorizationError,
@@ -17,7 +17,7 @@ from servicex_layer.errors import (
     BackendUnreachableError,
     ProtocolError,
 )
-from servicex_layer.net import PassingError, check_url, policy
+from servicex_layer.net import TransientError, check_url, retry_policy
 from servicex_layer.store._backend import BackendRows
 from servicex_layer.store._bucket import Bucket
 
@@ -39,15 +39,15 @@ class Presigned(BackendRows):
         The request.
     access : StoreAccess
         The store and its keys, as the request's status told them.
-    patience : float
+    retry_timeout : float
         How long one call to the store is tried again, in seconds.
     """
 
     def __init__(
-        self, rest: RestClient, request_id: str, access: StoreAccess, patience: float
+        self, rest: RestClient, request_id: str, access: StoreAccess, retry_timeout: float
     ) -> None:
         super().__init__(rest, request_id)
-        self._patience = patience
+        self._retry_timeout = retry_timeout
         self._bucket = self._open(access)
 
     async def urls(self, names: Sequence[str], *, refused: bool = False) -> Mapping[str, Location]:
@@ -68,16 +68,16 @@ class Presigned(BackendRows):
             return await self._try(work)
 
     async def _try(self, work: Callable[[Bucket], Awaitable[T]]) -> T:
-        attempts = tenacity.AsyncRetrying(**policy(self._patience), reraise=True)
+        attempts = tenacity.AsyncRetrying(**retry_policy(self._retry_timeout), reraise=True)
 
         async def attempt() -> T:
             return await work(self._bucket)
 
         try:
             return await attempts(attempt)
-        except PassingError as error:
+        except TransientError as error:
             raise BackendUnreachableError(
-                f"{error}. It was tried again for {self._patience:g} s (setting "
+                f"{error}. It was tried again for {self._retry_timeout:g} s (setting "
                 "servicex-layer.retry-timeout)."
             ) from None
 
@@ -107,26 +107,26 @@ class Listing(Presigned):
     a failed file has none. Servers of this kind count a result before they upload it.
     """
 
-    late = True
+    eventually_consistent = True
 
-    async def finished(self, since: datetime | None) -> list[Row]:
-        """See `servicex_layer.store.Store.finished`."""
+    async def list_finished(self, since: datetime | None) -> list[ResultRow]:
+        """See `servicex_layer.store.Store.list_finished`."""
         del since
         listed = await self._call(Bucket.objects)
         return [self._row(found.object_name, found.last_modified, found.size) for found in listed]
 
-    def counted(self, status: TransformStatus) -> int:
-        """See `servicex_layer.store.Store.counted`."""
+    def expected_rows(self, status: TransformStatus) -> int:
+        """See `servicex_layer.store.Store.expected_rows`."""
         return status.completed
 
     def now(self) -> datetime:
         """See `servicex_layer.store.Store.now`."""
         return self._bucket.now()
 
-    def _row(self, name: str | None, modified: datetime | None, size: int | None) -> Row:
+    def _row(self, name: str | None, modified: datetime | None, size: int | None) -> ResultRow:
         if name is None or modified is None or size is None:
             raise ProtocolError(
                 f"The S3 store {self._bucket.access} lists an object of request "
                 f"{self._request_id} without a name, a time or a size: {name!r}. Is it an S3 store?"
             )
-        return Row(ResultFile(0, modified, name, "", None, size), success=True)
+        return ResultRow(ResultFile(0, modified, name, "", None, size), success=True)

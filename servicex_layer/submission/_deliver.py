@@ -14,8 +14,8 @@ from servicex_layer._config import config_file, find_backend, seconds
 from servicex_layer._model import TransformStatus
 from servicex_layer.backend import RestClient
 from servicex_layer.errors import ServiceXLayerError, UnknownRequestError
-from servicex_layer.feed import background
-from servicex_layer.graph import counted, from_servicex
+from servicex_layer.feed import loop_thread
+from servicex_layer.graph import from_servicex, wait_for_file_count
 from servicex_layer.submission._frontend import Official, parse_spec
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def deliver(
     """
     parsed = parse_spec(spec)
     with closing(_official(config_path, servicex_name)) as official:
-        outcomes = background().run(
+        outcomes = loop_thread().run(
             _submit_all(official, parsed, ignore_local_cache, fail_if_incomplete)
         )
     if config_path is not None:
@@ -173,7 +173,7 @@ def submit(
         }
     )
     with closing(_official(config_path, servicex_name)) as official:
-        (outcome,) = background().run(
+        (outcome,) = loop_thread().run(
             _submit_all(official, parsed, ignore_local_cache, fail_if_incomplete=False, wait=False)
         )
     if isinstance(outcome, ServiceXLayerError):
@@ -248,7 +248,7 @@ async def _submit_all(
                 status = await _known(official, rest, asked, fail_if_incomplete)
             if status is None:
                 status = await rest.status(await official.submit(asked))
-            return await counted(rest, status.request_id) if wait else status
+            return await wait_for_file_count(rest, status.request_id) if wait else status
 
         outcomes = await asyncio.gather(*map(submit, spec.Sample), return_exceptions=True)
     return [_checked(outcome) for outcome in outcomes]
@@ -272,5 +272,5 @@ async def _known(
         status = await rest.status(request_id)
     except UnknownRequestError:
         return None
-    failed = status.over and status.status != "Complete"
+    failed = status.is_terminal and status.status != "Complete"
     return None if failed or (fail_if_incomplete and status.failed) else status

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from servicex_layer.transport._byte_source import Body, Local, Remote
+from servicex_layer.transport._byte_source import ByteSource, Local, Remote
 from servicex_layer.transport._ranges import Range
-from servicex_layer.transport._result import Source, Transfer
+from servicex_layer.transport._result import ResultSource, TransferStats
 
-__all__ = ["Body", "Local", "Range", "Remote", "Source", "Transfer"]
+__all__ = ["ByteSource", "Local", "Range", "Remote", "ResultSource", "TransferStats"]

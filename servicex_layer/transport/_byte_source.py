@@ -12,9 +12,9 @@ from servicex_layer._model import Location
 from servicex_layer.errors import CorruptResultError, MissingObjectError
 from servicex_layer.transport._http_object import StoredObject, checked_size
 from servicex_layer.transport._ranges import Piece, Range, cut, merge, tidy
-from servicex_layer.transport._result import Source, Transfer
+from servicex_layer.transport._result import ResultSource, TransferStats
 
-__all__ = ["Body", "Local", "Remote"]
+__all__ = ["ByteSource", "Local", "Remote"]
 
 # A first look at a large file takes both ends: there are the directory of a ROOT file and the
 # footers of RNTuples and Parquet files. A read of what was not fetched takes what follows along.
@@ -23,7 +23,7 @@ _TAIL = 128 * 1024
 _AHEAD = 32 * 1024
 
 
-class Body(Protocol):
+class ByteSource(Protocol):
     """The bytes of one result, wherever they are."""
 
     size: int
@@ -44,7 +44,7 @@ class Remote:
 
     Parameters
     ----------
-    source : Source
+    source : ResultSource
         Which result; its size decides how it is read.
     location : Location
         Where it is.
@@ -58,9 +58,9 @@ class Remote:
     """
 
     size: int
-    transfer: Transfer
+    transfer: TransferStats
 
-    def __init__(self, source: Source, location: Location) -> None:
+    def __init__(self, source: ResultSource, location: Location) -> None:
         self.transfer = source.transfer
         self._what = source.what
         self._object = StoredObject(source, location)
@@ -107,7 +107,7 @@ class Local:
 
     Parameters
     ----------
-    source : Source
+    source : ResultSource
         Which result.
     path : str
         Where it is.
@@ -121,9 +121,9 @@ class Local:
     """
 
     size: int
-    transfer: Transfer
+    transfer: TransferStats
 
-    def __init__(self, source: Source, path: str) -> None:
+    def __init__(self, source: ResultSource, path: str) -> None:
         self.transfer = source.transfer
         self._what = source.what
         try:

@@ -19,7 +19,7 @@ from typing import Any
 import urllib3
 from urllib3.exceptions import LocationValueError
 
-from servicex_layer.net import check_url, http_timeout, tls
+from servicex_layer.net import check_url, http_timeout, tls_context
 from servicex_layer.transport._ranges import Range
 
 __all__ = ["CONNECTIONS", "get", "get_each"]
@@ -202,9 +202,9 @@ def _proxy(url: str) -> str | None:
 @functools.cache
 def _manager(proxy: str | None) -> urllib3.PoolManager:
     if proxy is None:
-        manager = urllib3.PoolManager(maxsize=_POOL_SIZE, ssl_context=tls())
+        manager = urllib3.PoolManager(maxsize=_POOL_SIZE, ssl_context=tls_context())
     else:
-        manager = urllib3.ProxyManager(proxy, maxsize=_POOL_SIZE, ssl_context=tls())
+        manager = urllib3.ProxyManager(proxy, maxsize=_POOL_SIZE, ssl_context=tls_context())
     manager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
     atexit.register(manager.clear)
     return manager

@@ -18,18 +18,18 @@ from servicex_layer._config import seconds
 from servicex_layer._model import Location
 from servicex_layer.errors import CorruptResultError, MissingObjectError, ResultError
 from servicex_layer.net import (
-    PASSING,
-    UNTRUSTED,
-    PassingError,
-    as_error,
-    is_untrusted,
-    policy,
+    RETRY_STATUSES,
+    UNTRUSTED_CERTIFICATE,
+    TransientError,
+    is_certificate_error,
+    parse_s3_error,
     retry_after,
-    said,
+    retry_policy,
+    s3_error,
 )
 from servicex_layer.transport import _connection_pool as pools
 from servicex_layer.transport._ranges import Piece, Range
-from servicex_layer.transport._result import Source
+from servicex_layer.transport._result import ResultSource
 
 __all__ = ["StoredObject", "checked_size"]
 
@@ -45,7 +45,7 @@ class StoredObject:
 
     Parameters
     ----------
-    source : Source
+    source : ResultSource
         Which result.
     location : Location
         Where it is.
@@ -54,7 +54,7 @@ class StoredObject:
     size: int
     """As the store says; before it was asked, as announced."""
 
-    def __init__(self, source: Source, location: Location) -> None:
+    def __init__(self, source: ResultSource, location: Location) -> None:
         self.size = source.file.size
         self._source = source
         self._transfer = source.transfer
@@ -92,7 +92,7 @@ class StoredObject:
         MissingObjectError
             Where the store does not have it, or cannot be reached.
         """
-        attempts = tenacity.Retrying(**policy(seconds("retry-timeout") or 0.0), reraise=True)
+        attempts = tenacity.Retrying(**retry_policy(seconds("retry-timeout") or 0.0), reraise=True)
         try:
             return attempts(self._attempt, wanted)
         except _StoreError as error:
@@ -136,9 +136,9 @@ class StoredObject:
         except urllib3.exceptions.LocationValueError:
             raise self._no_url() from None
         except urllib3.exceptions.HTTPError as error:
-            if is_untrusted(error):
+            if is_certificate_error(error):
                 raise MissingObjectError(
-                    f"{self._source.what} could not be fetched: {UNTRUSTED}."
+                    f"{self._source.what} could not be fetched: {UNTRUSTED_CERTIFICATE}."
                 ) from None
             cause = _cause(error)
             short = isinstance(cause, http.client.IncompleteRead)
@@ -162,14 +162,14 @@ class StoredObject:
 
     def _check_status(self, response: urllib3.BaseHTTPResponse, location: Location) -> None:
         status = response.status
-        told = said(response.data) if response.status >= HTTPStatus.BAD_REQUEST else None
+        told = parse_s3_error(response.data) if response.status >= HTTPStatus.BAD_REQUEST else None
         if told is not None and told[0] == "NoSuchBucket":
-            raise as_error(f"{self._source.what} could not be fetched", *told)
+            raise s3_error(f"{self._source.what} could not be fetched", *told)
         why = response.reason or "" if told is None else ": ".join(told)
         answer = f"the object store answered {status} {why}".rstrip(" :")
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             self._renew(location, answer)
-        if status == HTTPStatus.NOT_FOUND or status in PASSING:
+        if status == HTTPStatus.NOT_FOUND or status in RETRY_STATUSES:
             # Servers of 2024 report a result before they have uploaded it.
             raise _StoreError(answer, retry_after=retry_after(response.headers))
         if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
@@ -216,7 +216,7 @@ class StoredObject:
         return start, response.data
 
 
-def checked_size(size: int, source: Source) -> int:
+def checked_size(size: int, source: ResultSource) -> int:
     """Give a size back that is not less than the announced one.
 
     Raises
@@ -232,7 +232,7 @@ def checked_size(size: int, source: Source) -> int:
     return size
 
 
-class _StoreError(PassingError):
+class _StoreError(TransientError):
     """A failure after which the same call may succeed, and the error that it is if not."""
 
     def __init__(

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from servicex_layer._model import Location, ResultFile
 
-__all__ = ["Source", "Transfer"]
+__all__ = ["ResultSource", "TransferStats"]
 
 
 @dataclass(slots=True)
-class Transfer:
+class TransferStats:
     """What getting the bytes of one result takes.
 
     Parameters
@@ -36,7 +36,7 @@ class Transfer:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ResultSource:
     """One result that is being read.
 
     Parameters
@@ -47,11 +47,11 @@ class Source:
         Gives its location; called with a URL where that was refused.
     what : str
         Which file, for errors.
-    transfer : Transfer
+    transfer : TransferStats
         What getting its bytes takes: counted here.
     """
 
     file: ResultFile
     locate: Callable[[str | None], Location]
     what: str
-    transfer: Transfer = field(default_factory=Transfer)
+    transfer: TransferStats = field(default_factory=TransferStats)

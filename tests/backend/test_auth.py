@@ -94,7 +94,7 @@ def test_a_bearer_token_file_without_a_token(
 
 def test_an_access_token_that_was_given(service: LocalServiceX, request_id: str, access_token: str):
     service.traffic.reset()
-    rest = RestClient(Backend("local", service.url), PATIENCE, given=access_token)
+    rest = RestClient(Backend("local", service.url), PATIENCE, access_token=access_token)
     assert ask(rest, request_id)[0].request_id == request_id
     assert service.traffic.calls == {"status": 1}
 

@@ -52,7 +52,7 @@ def test_asks_for_state_and_results(
     service.release(request_id, 0, created_at=early)
     service.release(request_id, 1, 2, created_at=late)
     status = call(rest, lambda rest: rest.status(request_id))
-    assert (status.files, status.completed, status.failed, status.over) == (4, 3, 0, False)
+    assert (status.files, status.completed, status.failed, status.is_terminal) == (4, 3, 0, False)
     rows = call(rest, lambda rest: rest.results(request_id))
     assert sorted(row.file.created_at for row in rows) == [early, late, late]
     assert all(row.success and row.file.events == 10 for row in rows)
@@ -364,7 +364,7 @@ def test_a_bad_dataset_tells_what_is_wrong(serve: Any, dataset: tuple[int, dict[
 
     rest = RestClient(Backend("far", serve(answer)), PATIENCE)
     status = call(rest, lambda rest: rest.status("a"))
-    assert status.over
+    assert status.is_terminal
     assert status.lookup == dataset[1].get("lookup_status", "")
     assert len(asked) == 2
 

@@ -154,9 +154,10 @@ def main() -> None:
 
 def _warm_up() -> None:
     import dask_awkward  # noqa: F401
-    import servicex_layer.layers
-    import servicex_layer.root_files  # noqa: F401
     import uproot  # noqa: F401
+
+    import servicex_layer.graph
+    import servicex_layer.reading._root  # noqa: F401
 
 
 if __name__ == "__main__":

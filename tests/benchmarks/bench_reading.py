@@ -40,7 +40,7 @@ from awkward.forms import NumpyForm, RecordForm
 
 from servicex_layer._model import Location, ResultFile
 from servicex_layer.reading._read import read
-from servicex_layer.transport._result import Source
+from servicex_layer.transport._result import ResultSource
 
 _DOCS = Path(__file__).parents[2] / "docs" / "reading-benchmark.md"
 _HOST = "127.0.0.1"
@@ -284,7 +284,7 @@ def by_us(case: Case, url: str) -> Any:
     file = ResultFile(1, datetime.now(UTC), case.path.name, "input.root", 1, size)
     form = RecordForm([NumpyForm("float64")] * len(_NAMES), _NAMES)
     columns = frozenset(case.columns)
-    source = Source(file, lambda _: Location(url), f"Result {file.name!r}")
+    source = ResultSource(file, lambda _: Location(url), f"Result {file.name!r}")
     layout = read(source, form, columns, _TREE)
     return ak.Array(layout)
 

@@ -132,7 +132,7 @@ def namespace(
         service = shared_service if own is None else stack.enter_context(own)
         use_service(service)
         request_id = service.submit(files, tree="treeme")
-        until(lambda: asyncio.run(get_status(find_backend(), request_id)).over)
+        until(lambda: asyncio.run(get_status(find_backend(), request_id)).is_terminal)
         columns = "{JetPt: var * float64, JetEta: var * float64, met: float32}"
         yield {
             "service": service,

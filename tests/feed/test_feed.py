@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from servicex_layer._config import Polling
-from servicex_layer._model import Backend, ResultFile, Row, TransformStatus
+from servicex_layer._model import Backend, ResultFile, ResultRow, TransformStatus
 from servicex_layer.errors import CompletionOrderError, PartitionCountError, ProtocolError
 from servicex_layer.feed import _feed as completion
 from servicex_layer.feed._feed import CompletionFeed
@@ -102,7 +102,7 @@ class ModelServer:
             if row.visible <= self.now and (later_than is None or created_at > later_than):
                 name = f"{i if row.twin is None else row.twin}.root" if row.success else "none"
                 file = ResultFile(self.ids[i], created_at, name, f"in{i}.root", 1, 1)
-                rows.append(Row(file, row.success))
+                rows.append(ResultRow(file, row.success))
         self.rows_sent += len(rows)
         self.shuffle(rows)
         return rows
@@ -134,12 +134,12 @@ def expected(script):
 
 async def partitions(feed, count, order, cancelled=()):
     """Ask for every file, in some order, as tasks do; some are cancelled and start anew."""
-    tasks = {number: asyncio.create_task(feed.file(number, count)) for number in order}
+    tasks = {number: asyncio.create_task(feed.get(number, count)) for number in order}
     for number in cancelled:
         await asyncio.sleep(0)
         tasks[number].cancel()
         await asyncio.wait([tasks[number]])
-        tasks[number] = asyncio.create_task(feed.file(number, count))
+        tasks[number] = asyncio.create_task(feed.get(number, count))
     files = await asyncio.gather(*(tasks[number] for number in range(count)))
     return [file.name if isinstance(file, ResultFile) else None for file in files]
 
@@ -216,11 +216,11 @@ def test_a_row_that_comes_after_its_place_was_given_out_is_an_error_that_names_i
 
     async def observe():
         feed = a_feed(ModelServer(script, lambda rows: rows.reverse()), settled=True)
-        assert (await feed.file(0, 3)).name == "1.root"
+        assert (await feed.get(0, 3)).name == "1.root"
         with pytest.raises(CompletionOrderError) as caught:
-            await feed.file(1, 3)
+            await feed.get(1, 3)
         with pytest.raises(CompletionOrderError):
-            await feed.file(2, 3)
+            await feed.get(2, 3)
         return str(caught.value)
 
     text = asyncio.run(observe())
@@ -367,8 +367,8 @@ def test_more_files_than_partitions_are_an_error_also_where_the_lookup_finds_the
 
     async def observe():
         feed = a_feed(StillLooking(script, ignore))
-        assert (await feed.file(0, 2)).name == "0.root"
+        assert (await feed.get(0, 2)).name == "0.root"
         with pytest.raises(PartitionCountError, match="2 partitions"):
-            await feed.file(1, 2)
+            await feed.get(1, 2)
 
     asyncio.run(observe())

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from servicex_layer.feed._loop_thread import Background
+from servicex_layer.feed._loop_thread import LoopThread
 
 
 @pytest.fixture
-def background() -> Iterator[Background]:
-    made = Background()
+def loop_thread() -> Iterator[LoopThread]:
+    made = LoopThread()
     yield made
     made.close()
 
@@ -31,7 +31,7 @@ async def never() -> None:
     await asyncio.Event().wait()
 
 
-def test_gives_results_and_errors(background: Background):
+def test_gives_results_and_errors(background: LoopThread):
     async def fail() -> None:
         raise LookupError("of the coroutine")
 
@@ -42,7 +42,7 @@ def test_gives_results_and_errors(background: Background):
 
 
 def test_keeps_its_loop_but_not_its_thread(
-    background: Background, until: Callable[[Callable[[], object]], None]
+    background: LoopThread, until: Callable[[Callable[[], object]], None]
 ):
     async def loop() -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
@@ -52,7 +52,7 @@ def test_keeps_its_loop_but_not_its_thread(
     assert background.run(loop()) is first
 
 
-def test_one_thread_however_many_callers(background: Background):
+def test_one_thread_however_many_callers(background: LoopThread):
     async def both_here(barrier: asyncio.Barrier) -> str:
         await barrier.wait()
         return threading.current_thread().name
@@ -64,14 +64,14 @@ def test_one_thread_however_many_callers(background: Background):
     assert len(running()) <= 1
 
 
-def test_starts_and_stops_over_and_over(background: Background):
+def test_starts_and_stops_over_and_over(background: LoopThread):
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         results = pool.map(lambda _: background.run(answer()), range(400))
         assert list(results) == [42] * 400
 
 
 def test_cancelling_the_future_cancels_the_coroutine(
-    background: Background, until: Callable[[Callable[[], object]], None]
+    background: LoopThread, until: Callable[[Callable[[], object]], None]
 ):
     cancelled = threading.Event()
 
@@ -92,7 +92,7 @@ def test_cancelling_the_future_cancels_the_coroutine(
     until(lambda: not running())
 
 
-def test_coroutine_that_cancels_itself(background: Background):
+def test_coroutine_that_cancels_itself(background: LoopThread):
     async def give_up() -> None:
         raise asyncio.CancelledError
 
@@ -101,7 +101,7 @@ def test_coroutine_that_cancels_itself(background: Background):
 
 
 def test_interrupt_ends_the_wait(
-    background: Background, until: Callable[[Callable[[], object]], None]
+    background: LoopThread, until: Callable[[Callable[[], object]], None]
 ):
     async def interrupt() -> None:
         os.kill(os.getpid(), signal.SIGINT)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from servicex_layer._model import TransformStatus
 from servicex_layer.feed import _read_progress as watch_module
-from servicex_layer.feed._read_progress import Watch
+from servicex_layer.feed._read_progress import ReadProgress
 
 READS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 100)))
 
@@ -31,7 +31,7 @@ def test_a_partition_counts_once_and_bytes_always(
     before: list[tuple[int, int]], after: list[tuple[int, int]]
 ):
     async def watch() -> None:
-        watch = Watch(Over())
+        watch = ReadProgress(Over())
         for number, received in before:
             watch.note(number, received)
         first = watch.look(0)
@@ -49,7 +49,7 @@ def test_a_partition_counts_once_and_bytes_always(
 
 def test_it_can_be_closed_and_looked_at_again():
     async def watch() -> None:
-        watch = Watch(Over())
+        watch = ReadProgress(Over())
         await watch.close()
         for _ in range(2):
             assert watch.look(0).status == ""
@@ -75,7 +75,7 @@ def test_what_it_waits_for_is_not_begun_anew_while_somebody_looks(monkeypatch: p
     async def watch() -> None:
         nonlocal now
         feed = Slow()
-        watch = Watch(feed)
+        watch = ReadProgress(feed)
         for _ in range(10):
             watch.look(0)
             now += lease / 2

@@ -24,7 +24,7 @@ from servicex_layer._model import Location, ResultFile
 from servicex_layer.errors import SchemaMismatchError
 from servicex_layer.forms import as_form, datashape, from_sample, given_form
 from servicex_layer.reading._read import read
-from servicex_layer.transport._result import Source
+from servicex_layer.transport._result import ResultSource
 from servicex_layer.uproot_raw._run import run_query
 
 # To explain a failure, Hypothesis traces all of Uproot and Awkward: that takes minutes.
@@ -39,7 +39,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def computed(path: Path, kind: str, form: RecordForm) -> ak.Array:
     file = ResultFile(1, datetime.now(UTC), "a", "a", 1, path.stat().st_size, kind)
-    source = Source(file, lambda _: Location("", path=str(path)), "Result 'a' of request R")
+    source = ResultSource(file, lambda _: Location("", path=str(path)), "Result 'a' of request R")
     return ak.Array(read(source, form, None, None))
 
 

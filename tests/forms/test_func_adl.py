@@ -32,7 +32,7 @@ from servicex_layer.errors import FormError, MissingExtraError
 from servicex_layer.forms import from_func_adl
 from servicex_layer.local import LocalServiceX
 from servicex_layer.reading._read import read
-from servicex_layer.transport._result import Source
+from servicex_layer.transport._result import ResultSource
 
 # func_adl_uproot uses of `ast` what Python will drop.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -321,7 +321,7 @@ def test_real_file_as_uproot_reads_it(data: Path, tmp_path: Path):
         file.mktree("servicex", {name: made[name] for name in made.fields})
     form = from_func_adl(query, {"met": "float32", "px": "var * float32"})
     result = ResultFile(1, datetime.now(UTC), "a", "a", 1, 0)
-    source = Source(result, lambda _: Location("", path=str(tmp_path / "result.root")), "a")
+    source = ResultSource(result, lambda _: Location("", path=str(tmp_path / "result.root")), "a")
     found = ak.Array(read(source, form, None, None))
     assert str(found.type) == f"2421 * {form.type}"
     assert ak.array_equal(found.px, made.px)

@@ -9,7 +9,7 @@ import tenacity
 from hypothesis import given
 from hypothesis import strategies as st
 
-from servicex_layer.net._retry import PassingError, policy, retry_after
+from servicex_layer.net._retry import TransientError, retry_after, retry_policy
 
 NOW = datetime(2026, 11, 22, 23, 0, tzinfo=UTC)
 
@@ -21,10 +21,10 @@ def tries(budget: float, asked: float | None, most: int = 10**6) -> list[float]:
     def fail() -> None:
         begun.append(time.monotonic())
         if len(begun) <= most:
-            raise PassingError("busy", asked)
+            raise TransientError("busy", asked)
 
     try:
-        tenacity.Retrying(**policy(budget))(fail)
+        tenacity.Retrying(**retry_policy(budget))(fail)
     except tenacity.RetryError:
         assert len(begun) <= most
     return [one - begun[0] for one in begun]

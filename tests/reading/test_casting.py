@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from servicex_layer.errors import SchemaMismatchError
 from servicex_layer.forms import as_form
-from servicex_layer.reading._casting import conform
+from servicex_layer.reading._casting import cast_to_form
 
 INTEGERS = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
 PRIMITIVES = ["bool", *INTEGERS, "float32", "float64"]
@@ -23,7 +23,9 @@ def column(datashape: str) -> ak.forms.Form:
 
 
 def conformed(array: ak.Array, datashape: str) -> ak.Array:
-    return ak.Array(conform(array.layout, column(datashape), "c", "Result 'a.root' of request R"))
+    return ak.Array(
+        cast_to_form(array.layout, column(datashape), "c", "Result 'a.root' of request R")
+    )
 
 
 WIDENINGS = [
@@ -147,7 +149,7 @@ def test_fixed_shapes_in_forms_of_files():
     array = ak.Array(np.array([[1, 2], [3, 4]], dtype=np.float32))
     for found in (array, ak.to_regular(ak.Array(array.to_list()))):
         for form in (shaped, lists):
-            cast = ak.Array(conform(found.layout, form, "c", "a.root"))
+            cast = ak.Array(cast_to_form(found.layout, form, "c", "a.root"))
             assert str(cast.type) == "2 * 2 * float64"
             assert cast.to_list() == array.to_list()
 
@@ -157,7 +159,7 @@ def test_correct_line_has_all_columns():
     found = ak.Array([[{"pt": 1.5}]])
     wanted = as_form("{jets: var * {pt: float32}}").content("jets")
     with pytest.raises(SchemaMismatchError) as caught:
-        conform(found.layout, wanted, "jets", "a.root", whole)
+        cast_to_form(found.layout, wanted, "jets", "a.root", whole)
     assert str(caught.value).endswith(
         "Say form='{met: float32, jets: var * {pt: float64, eta: float32}, n: int64}'."
     )
@@ -167,5 +169,5 @@ def test_correct_part_of_a_long_form():
     names = [f"a_rather_long_name_of_column_{number}" for number in range(100)]
     whole = RecordForm([NumpyForm("float32")] * 100, names)
     with pytest.raises(SchemaMismatchError) as caught:
-        conform(ak.Array([1.5]).layout, NumpyForm("float32"), names[7], "a.root", whole)
+        cast_to_form(ak.Array([1.5]).layout, NumpyForm("float32"), names[7], "a.root", whole)
     assert str(caught.value).endswith(f"In the form, say '{names[7]}: float64'.")

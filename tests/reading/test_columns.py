@@ -4,7 +4,7 @@ import pytest
 from awkward.forms import ListOffsetForm, NumpyForm, RecordForm
 
 from servicex_layer.forms import as_form
-from servicex_layer.reading._columns import datashape_of, select
+from servicex_layer.reading._columns import datashape_of, select_columns
 
 
 def test_datashape_drops_what_is_for_people():
@@ -34,6 +34,6 @@ DOTTED = '{a: float64, "a.b": int32, c: var * {pt: float32, eta: ?{x: int8, y: i
 )
 def test_select(columns: set[str], chosen: str):
     form = as_form(DOTTED)
-    assert select(form, frozenset(columns)).type == as_form(chosen).type
-    whole = select(form, frozenset(columns), nested=False)
+    assert select_columns(form, frozenset(columns)).type == as_form(chosen).type
+    whole = select_columns(form, frozenset(columns), nested=False)
     assert all(whole.content(name) == form.content(name) for name in whole.fields)

@@ -18,7 +18,7 @@ from servicex_layer.errors import SchemaMismatchError
 from servicex_layer.forms import as_form
 from servicex_layer.reading._counter_branches import count
 from servicex_layer.reading._read import read
-from servicex_layer.transport._result import Source
+from servicex_layer.transport._result import ResultSource
 
 JETS = ak.Array([[{"pt": 1.5, "eta": 0.5}], [], [{"pt": 2.5, "eta": 1.5}] * 2])
 KINDS = ["root-file", "root-rntuple", "parquet"]
@@ -38,7 +38,7 @@ def written(path: Path, kind: str, **columns: Any) -> Path:
 
 def found(path: Path, kind: str, form: str, *columns: str) -> ak.Array:
     file = ResultFile(1, datetime.now(UTC), "a", "a", 3, path.stat().st_size, kind)
-    source = Source(file, lambda _: Location("", path=str(path)), "Result 'a' of request R")
+    source = ResultSource(file, lambda _: Location("", path=str(path)), "Result 'a' of request R")
     return ak.Array(read(source, as_form(form), frozenset(columns), None))
 
 

@@ -20,8 +20,8 @@ from servicex_layer.errors import (
     TreeNotFoundError,
 )
 from servicex_layer.forms import as_form, datashape_of
-from servicex_layer.reading._read import form_of, read
-from servicex_layer.transport._result import Source
+from servicex_layer.reading._read import read, read_form
+from servicex_layer.transport._result import ResultSource
 
 WHAT = "Result 'a.root' of request R"
 COLUMNS = {
@@ -42,11 +42,11 @@ def two(tmp_path: Path, write_file: Callable[..., Path]) -> Path:
     return write_file(tmp_path / "two.root", events=COLUMNS, other={"y": np.arange(2.0)})
 
 
-def result(path: Path, events: int = 1, kind: str = "root-file") -> Source:
+def result(path: Path, events: int = 1, kind: str = "root-file") -> ResultSource:
     """Take a file for a result on a volume."""
     now = datetime.now(UTC)
     file = ResultFile(1, now, "a.root", "a", events, path.stat().st_size, kind)
-    return Source(file, lambda _: Location("", path=str(path)), WHAT)
+    return ResultSource(file, lambda _: Location("", path=str(path)), WHAT)
 
 
 def read_array(
@@ -61,7 +61,7 @@ def read_array(
 
 
 def form_in(path: Path, tree: str | None = None) -> RecordForm:
-    return form_of(result(path), tree)
+    return read_form(result(path), tree)
 
 
 def test_reads_all_or_some_columns_in_the_order_of_the_form(one: Path):
@@ -166,7 +166,7 @@ def test_bytes_of_no_result(tmp_path: Path, body: bytes, kind: str):
     path.write_bytes(body)
     calls = [
         lambda: read_array(path, FORM, kind=kind),
-        lambda: form_of(result(path, kind=kind), None),
+        lambda: read_form(result(path, kind=kind), None),
     ]
     for call in calls:
         with pytest.raises(CorruptResultError) as caught:

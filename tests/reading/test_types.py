@@ -24,9 +24,9 @@ from strategies import BRANCH_NAMES, anything, in_ttree  # type: ignore[import-n
 from servicex_layer._model import Location, ResultFile
 from servicex_layer.errors import TreeNotFoundError
 from servicex_layer.forms import as_form
-from servicex_layer.reading._read import form_of, read
+from servicex_layer.reading._read import read, read_form
 from servicex_layer.transport import _byte_source as transfer
-from servicex_layer.transport._result import Source
+from servicex_layer.transport._result import ResultSource
 
 # To explain a failure, Hypothesis traces all of Uproot and Awkward: that takes minutes.
 often = settings(max_examples=25, deadline=None, phases=set(Phase) - {Phase.explain})
@@ -51,8 +51,8 @@ class Way:
         def locate(_: str | None) -> Location:
             return Location(self.url)
 
-        form = form_of(Source(file, locate, WHAT), None)
-        return form, ak.Array(read(Source(file, locate, WHAT), form, columns, None))
+        form = read_form(ResultSource(file, locate, WHAT), None)
+        return form, ak.Array(read(ResultSource(file, locate, WHAT), form, columns, None))
 
 
 @pytest.fixture(scope="module", params=["whole", "ranges"])
@@ -261,7 +261,7 @@ def test_no_tree_is_no_events_or_an_error(path: Path, kind: str, tree: str | Non
     def found(events: int, columns: frozenset[str] | None) -> ak.Array:
         file = ResultFile(1, datetime.now(UTC), "a", "a", events, 1, kind)
         location = Location("", path=str(path))
-        return ak.Array(read(Source(file, lambda _: location, WHAT), form, columns, tree))
+        return ak.Array(read(ResultSource(file, lambda _: location, WHAT), form, columns, tree))
 
     assert str(found(0, None).type) == f"0 * {form.type}"
     some = found(0, frozenset({"v.pt", "s"}))

@@ -17,7 +17,7 @@ import trustme
 from distributed import LocalCluster
 
 from servicex_layer.local import S3
-from servicex_layer.net._retry import tls
+from servicex_layer.net._retry import tls_context
 
 
 @pytest.fixture(scope="session")
@@ -35,9 +35,9 @@ def authority_file(
     authority.cert_pem.write_to_path(str(path))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSL_CERT_FILE", str(path))
-        tls.cache_clear()
+        tls_context.cache_clear()
         yield path
-    tls.cache_clear()
+    tls_context.cache_clear()
 
 
 @pytest.fixture(scope="session")
@@ -107,6 +107,6 @@ def _free_port() -> int:
 
 def _is_up(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/minio/health/live", verify=tls()).is_success
+        return httpx.get(f"{url}/minio/health/live", verify=tls_context()).is_success
     except httpx.TransportError:
         return False

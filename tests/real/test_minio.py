@@ -29,10 +29,10 @@ from servicex_layer.errors import (
 )
 from servicex_layer.feed._feed import CompletionFeed
 from servicex_layer.local import LocalServiceX
-from servicex_layer.net._retry import tls
-from servicex_layer.reading._read import form_of
+from servicex_layer.net._retry import tls_context
+from servicex_layer.reading._read import read_form
 from servicex_layer.transport import _connection_pool as pools
-from servicex_layer.transport._result import Source
+from servicex_layer.transport._result import ResultSource
 
 FORM = "{x: float64, v: var * float64}"
 NAMES = [
@@ -75,11 +75,11 @@ def test_objects_of_any_name_are_listed_and_read(store, feed_of):
 
     async def look():
         feed = feed_of(store, bucket, len(NAMES))
-        files = await asyncio.gather(*(feed.file(i, len(NAMES)) for i in range(len(NAMES))))
+        files = await asyncio.gather(*(feed.get(i, len(NAMES)) for i in range(len(NAMES))))
         return {file.name: await feed.locate(file.name) for file in files}
 
     found = asyncio.run(look())
-    read = {name: httpx.get(found[name].url, verify=tls()).text for name in found}
+    read = {name: httpx.get(found[name].url, verify=tls_context()).text for name in found}
     assert read == {name: name for name in NAMES}
     store.remove(bucket)
 
@@ -130,7 +130,7 @@ def test_three_pages_of_objects_that_appear_while_they_are_listed(minio_http, fe
 
     async def look():
         feed = feed_of(store, bucket, count, lambda: len(uploaded))
-        return await asyncio.gather(*(feed.file(number, count) for number in range(count)))
+        return await asyncio.gather(*(feed.get(number, count) for number in range(count)))
 
     with ThreadPoolExecutor(2) as threads:
         uploads = [threads.submit(upload, name) for name in names]
@@ -142,7 +142,7 @@ def test_three_pages_of_objects_that_appear_while_they_are_listed(minio_http, fe
 
 
 def first_file(feed):
-    return asyncio.run(feed.file(0, 1))
+    return asyncio.run(feed.get(0, 1))
 
 
 @pytest.mark.parametrize(
@@ -170,13 +170,15 @@ def test_a_bucket_that_goes_before_it_is_read(store):
     url = store.client().presigned_get_object("gone", "a.root")
     store.remove("gone")
     with pytest.raises(MissingObjectError, match=r"Result .*bucket is gone"):
-        form_of(source_at(url), None)
+        read_form(source_at(url), None)
 
 
 def source_at(*urls):
     given = iter(urls)
     file = ResultFile(1, datetime.now(UTC), "a.root", "in.root", 1, 100)
-    return Source(file, lambda _rejected: Location(next(given)), "Result 'a.root' of a request")
+    return ResultSource(
+        file, lambda _rejected: Location(next(given)), "Result 'a.root' of a request"
+    )
 
 
 @pytest.mark.parametrize("minutes", [-20, 20])
@@ -201,24 +203,24 @@ def test_an_expired_url_is_renewed(store, inputs):
         "GET", "expiry", "a.root", timedelta(hours=1), request_date=long_ago
     )
     good = client.presigned_get_object("expiry", "a.root")
-    assert form_of(source_at(expired, good), None).fields[:2] == ["x", "n"]
+    assert read_form(source_at(expired, good), None).fields[:2] == ["x", "n"]
     with pytest.raises(MissingObjectError, match="answered 403 AccessDenied: Request has expired"):
-        form_of(source_at(expired, expired), None)
+        read_form(source_at(expired, expired), None)
     store.remove("expiry")
 
 
 def test_an_authority_that_is_not_known(minio_tls, feed_of, monkeypatch):
     url = f"{minio_tls.url}/no-such-bucket/a.root"
     monkeypatch.delenv("SSL_CERT_FILE")
-    tls.cache_clear()
+    tls_context.cache_clear()
     pools._manager.cache_clear()
     try:
         with pytest.raises(BackendUnreachableError, match=r"not trusted.*SSL_CERT_FILE"):
             first_file(feed_of(minio_tls, "no-such-bucket", 1))
         with pytest.raises(MissingObjectError, match=r"not trusted.*SSL_CERT_FILE"):
-            form_of(source_at(url), None)
+            read_form(source_at(url), None)
     finally:
-        tls.cache_clear()
+        tls_context.cache_clear()
         pools._manager.cache_clear()
 
 
@@ -227,7 +229,7 @@ def test_urls_are_path_style_and_lead_to_the_store(store, feed_of):
 
     async def look():
         feed = feed_of(store, "style", 1)
-        return await feed.locate((await feed.file(0, 1)).name)
+        return await feed.locate((await feed.get(0, 1)).name)
 
     parts = urlsplit(asyncio.run(look()).url)
     assert (parts.scheme, parts.netloc, parts.path) == (

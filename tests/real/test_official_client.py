@@ -120,7 +120,7 @@ FORM = "{x: float64, v: var * float64}"
 @pytest.mark.parametrize("delivery", ["LocalCache", "URLs"])
 def test_both_deliver_the_same_events(service, spec, deliver, delivery, tmp_path):
     lazy = sxl.deliver(spec(delivery), form=FORM, ignore_local_cache=True)["some"]
-    assert not status_of(request_of(lazy)).over, "it is there before the transform is over"
+    assert not status_of(request_of(lazy)).is_terminal, "it is there before the transform is over"
     ours = lazy.compute()
     files = deliver(spec(delivery))
     assert service.traffic.calls["submit"] == 1, "the local cache is the same"

@@ -14,7 +14,7 @@ from servicex_layer._config import find_backend
 from servicex_layer._model import Backend
 from servicex_layer.backend._client import RestClient
 from servicex_layer.errors import BackendError, MissingObjectError, UnknownRequestError
-from servicex_layer.feed._url_cache import Locations
+from servicex_layer.feed._url_cache import UrlCache
 from servicex_layer.local import LocalServiceX
 from servicex_layer.store._base import open_store
 
@@ -27,7 +27,7 @@ def request_id(finished: Callable[..., str], inputs: list[Path]) -> str:
 
 
 def run(
-    service: LocalServiceX, request_id: str, call: Callable[[Locations, list[str]], Awaitable[T]]
+    service: LocalServiceX, request_id: str, call: Callable[[UrlCache, list[str]], Awaitable[T]]
 ) -> T:
     """Call something with a store and the names of its objects."""
 
@@ -35,8 +35,8 @@ def run(
         rest = RestClient(find_backend(config_path=service.servicex_yaml), 1.0)
         async with rest.connected():
             store = await open_store(rest, await rest.status(request_id), 1.0)
-            names = [row.file.name for row in await store.finished(None)]
-        return await call(Locations(store, f"Request {request_id}"), names)
+            names = [row.file.name for row in await store.list_finished(None)]
+        return await call(UrlCache(store, f"Request {request_id}"), names)
 
     return asyncio.run(in_loop())
 
@@ -50,7 +50,7 @@ def test_url_leads_to_the_bytes(service: LocalServiceX, request_id: str):
 
 
 def test_many_are_asked_for_at_once_and_once(service: LocalServiceX, request_id: str):
-    async def all_of_them(store: Locations, names: list[str]) -> None:
+    async def all_of_them(store: UrlCache, names: list[str]) -> None:
         await asyncio.gather(*(store.locate(names[number:] + names) for number in range(4)))
         await store.locate(names)
 
@@ -59,7 +59,7 @@ def test_many_are_asked_for_at_once_and_once(service: LocalServiceX, request_id:
 
 
 def test_rejected_url_is_not_given_again(service: LocalServiceX, request_id: str):
-    async def twice(store: Locations, names: list[str]) -> None:
+    async def twice(store: UrlCache, names: list[str]) -> None:
         rejected = await store.locate(names)
         await store.locate(names, rejected.url)
         await store.locate(names[1:])
@@ -71,7 +71,7 @@ def test_rejected_url_is_not_given_again(service: LocalServiceX, request_id: str
 def test_url_that_is_about_to_expire_is_not_given_again(
     use_service: Callable[[LocalServiceX], None], inputs: list[Path]
 ):
-    async def twice(store: Locations, names: list[str]) -> None:
+    async def twice(store: UrlCache, names: list[str]) -> None:
         await store.locate(names)
         await store.locate(names)
 
@@ -101,7 +101,7 @@ def locate_at(url: str) -> None:
         rest = RestClient(Backend("old", url), 1.0)
         async with rest.connected():
             store = await open_store(rest, await rest.status("a-request"), 1.0)
-            await Locations(store, "Request a-request").locate(["a.root"])
+            await UrlCache(store, "Request a-request").locate(["a.root"])
 
     asyncio.run(locate())
 

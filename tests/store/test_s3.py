@@ -42,9 +42,9 @@ from servicex_layer.errors import (
 )
 from servicex_layer.feed._feed import CompletionFeed
 from servicex_layer.local import S3, Faults, LocalServiceX
-from servicex_layer.reading._read import form_of
+from servicex_layer.reading._read import read_form
 from servicex_layer.store._bucket import Bucket
-from servicex_layer.transport._result import Source
+from servicex_layer.transport._result import ResultSource
 
 FORM = "{x: float64, v: var * float64}"
 
@@ -261,18 +261,18 @@ class Bucketful:
 def feed_of(serve):
     """Make the feed of a script."""
 
-    def feed_of(script, *, settled=False, patience=0.0):
+    def feed_of(script, *, settled=False, retry_timeout=0.0):
         url = serve(script.answer)
         script.endpoint = urlsplit(url).netloc
-        rest = RestClient(Backend("scripted", url), patience)
-        polling = Polling(0.0, 0.0, 0.0, 5.0, None, patience)
+        rest = RestClient(Backend("scripted", url), retry_timeout)
+        polling = Polling(0.0, 0.0, 0.0, 5.0, None, retry_timeout)
         return CompletionFeed(rest, script.name, polling, settled=settled)
 
     return feed_of
 
 
 async def all_files(feed, count):
-    files = await asyncio.gather(*(feed.file(number, count) for number in range(count)))
+    files = await asyncio.gather(*(feed.get(number, count) for number in range(count)))
     return [file.name for file in files]
 
 
@@ -342,9 +342,9 @@ def test_each_object_is_in_one_partition_whatever_appears_and_is_counted_when(
     shuffled.shuffle(order)
 
     async def look():
-        feed = feed_of(Scripted(script), patience=20.0)
-        files = await asyncio.gather(*(feed.file(number, len(script)) for number in order))
-        again = await asyncio.gather(*(feed.file(number, len(script)) for number in order))
+        feed = feed_of(Scripted(script), retry_timeout=20.0)
+        files = await asyncio.gather(*(feed.get(number, len(script)) for number in order))
+        again = await asyncio.gather(*(feed.get(number, len(script)) for number in order))
         assert again == files
         return [file.name for file in files]
 
@@ -356,9 +356,9 @@ def test_a_listed_object_is_known_by_its_name_whenever_it_was_written_again(feed
 
     async def look():
         feed = feed_of(script)
-        first = (await feed.file(0, 2)).name
+        first = (await feed.get(0, 2)).name
         script.times[first] = "2026-11-22T19:50:00.000Z"
-        return [first, (await feed.file(1, 2)).name, (await feed.file(0, 2)).name]
+        return [first, (await feed.get(1, 2)).name, (await feed.get(0, 2)).name]
 
     assert asyncio.run(look()) == ["a.root", "b.root", "a.root"]
 
@@ -370,10 +370,10 @@ def test_an_object_that_is_written_again_is_an_error_where_others_may_number_it_
 
     async def look():
         feed = feed_of(script, settled=True)
-        await feed.file(0, 3)
+        await feed.get(0, 3)
         script.times["a.root"] = "2026-11-22T19:50:00.000Z"
         script.at_a_time = 1
-        await feed.file(2, 3)
+        await feed.get(2, 3)
 
     with pytest.raises(CompletionOrderError, match=r"'a\.root' was written again"):
         asyncio.run(look())
@@ -392,8 +392,8 @@ def test_an_object_that_is_never_counted_is_an_error(feed_of):
 
     async def look():
         feed = feed_of(script)
-        assert (await feed.file(0, 2)).name == "a.root"
-        await feed.file(1, 2)
+        assert (await feed.get(0, 2)).name == "a.root"
+        await feed.get(1, 2)
 
     with pytest.raises(ProtocolError, match=r"1 finished and 1 failed .* its store has 2"):
         asyncio.run(look())
@@ -454,29 +454,29 @@ class WebPage(Bucketful):
 def test_what_a_store_refuses_is_told(feed_of, code):
     kind, text = ERRORS[code]
     with pytest.raises(kind, match=f"S3 store http.*a-request.*{text}") as caught:
-        asyncio.run(feed_of(Refusing(code)).file(0, 1))
+        asyncio.run(feed_of(Refusing(code)).get(0, 1))
     assert "first-key" not in str(caught.value)
     assert "not-to-be-shown" not in str(caught.value)
 
 
 def test_keys_that_were_changed_are_taken_from_the_status(feed_of):
     script = Refusing("InvalidAccessKeyId", good_key="second-key")
-    assert asyncio.run(feed_of(script).file(0, 1)).name == "a.root"
+    assert asyncio.run(feed_of(script).get(0, 1)).name == "a.root"
 
 
 def test_a_store_that_fails_for_a_while_is_asked_again(feed_of):
     script = Refusing("SlowDown", status=503, times=2)
-    assert asyncio.run(feed_of(script, patience=20.0).file(0, 1)).name == "a.root"
+    assert asyncio.run(feed_of(script, retry_timeout=20.0).get(0, 1)).name == "a.root"
 
 
 def test_a_store_that_goes_on_failing(feed_of):
     with pytest.raises(BackendUnreachableError, match=r"answered 503 .*retry-timeout"):
-        asyncio.run(feed_of(Refusing("SlowDown", status=503)).file(0, 1))
+        asyncio.run(feed_of(Refusing("SlowDown", status=503)).get(0, 1))
 
 
 def test_a_store_that_is_none(feed_of):
     with pytest.raises(ProtocolError, match="something answers that is no S3 store"):
-        asyncio.run(feed_of(WebPage(["a.root"], at_a_time=1)).file(0, 1))
+        asyncio.run(feed_of(WebPage(["a.root"], at_a_time=1)).get(0, 1))
 
 
 @pytest.mark.parametrize("endpoint", ["", None])
@@ -484,21 +484,21 @@ def test_a_status_that_names_no_store(feed_of, endpoint):
     script = Bucketful(["a.root"], at_a_time=1)
     script.says = {"minio-endpoint": endpoint}
     with pytest.raises(BackendError, match="tells of no way to the results"):
-        asyncio.run(feed_of(script).file(0, 1))
+        asyncio.run(feed_of(script).get(0, 1))
 
 
 def test_a_status_that_names_nonsense_as_its_store(feed_of):
     script = Bucketful(["a.root"], at_a_time=1)
     script.says = {"minio-endpoint": "127.0.0.1/path"}
     with pytest.raises(ProtocolError, match=r"'127.0.0.1/path' .* no host and port"):
-        asyncio.run(feed_of(script).file(0, 1))
+        asyncio.run(feed_of(script).get(0, 1))
 
 
 def test_a_store_that_leads_inside_is_not_asked(feed_of):
     script = Bucketful(["a.root"], at_a_time=1)
     script.says = {"minio-endpoint": "169.254.169.254"}
     with pytest.raises(ProtocolError, match=r"S3 store .* link-local"):
-        asyncio.run(feed_of(script).file(0, 1))
+        asyncio.run(feed_of(script).get(0, 1))
 
 
 def test_a_store_that_sends_on_is_not_followed(feed_of, serve):
@@ -506,7 +506,7 @@ def test_a_store_that_sends_on_is_not_followed(feed_of, serve):
     script = SendingOn(["a.root"], at_a_time=1)
     script.target = f"{serve(elsewhere.answer)}/a-request?list-type=2"
     with pytest.raises(BackendError, match="S3 store"):
-        asyncio.run(feed_of(script).file(0, 1))
+        asyncio.run(feed_of(script).get(0, 1))
     assert not elsewhere.calls
 
 
@@ -514,7 +514,7 @@ def test_a_store_that_is_not_there(feed_of):
     script = Bucketful(["a.root"], at_a_time=1)
     script.says = {"minio-endpoint": "127.0.0.1:9"}
     with pytest.raises(BackendUnreachableError, match=r"S3 store http://127\.0\.0\.1:9.*refused"):
-        asyncio.run(feed_of(script).file(0, 1))
+        asyncio.run(feed_of(script).get(0, 1))
 
 
 def test_a_bucket_that_is_gone_before_it_is_read(presigning, inputs):
@@ -541,12 +541,12 @@ def test_what_a_store_answers_to_a_reader_is_told(serve, status, code, text):
         dask.config.set({"servicex-layer.retry-timeout": "0s"}),
         pytest.raises(MissingObjectError, match=f"Result 'a.root' of .*{text}"),
     ):
-        form_of(source_at(f"{url}/a-request/a.root"), None)
+        read_form(source_at(f"{url}/a-request/a.root"), None)
 
 
 def source_at(url):
     file = ResultFile(1, datetime.now(UTC), "a.root", "in.root", 1, 100)
-    return Source(file, lambda _rejected: Location(url), "Result 'a.root' of a request")
+    return ResultSource(file, lambda _rejected: Location(url), "Result 'a.root' of a request")
 
 
 # TLS with an authority of one's own
@@ -596,7 +596,7 @@ def secured(authority):
 def test_a_store_with_a_certificate_of_a_private_authority(
     feed_of, secured, authority, tmp_path, monkeypatch, trusted
 ):
-    from servicex_layer.net._retry import tls
+    from servicex_layer.net._retry import tls_context
 
     script = Bucketful(["a.root"], at_a_time=1)
     feed = feed_of(script)
@@ -604,17 +604,17 @@ def test_a_store_with_a_certificate_of_a_private_authority(
     if trusted:
         authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-    tls.cache_clear()
+    tls_context.cache_clear()
     try:
         if trusted:
-            assert asyncio.run(feed.file(0, 1)).name == "a.root"
+            assert asyncio.run(feed.get(0, 1)).name == "a.root"
         else:
             with pytest.raises(BackendUnreachableError, match=r"not trusted.*SSL_CERT_FILE"):
-                asyncio.run(feed.file(0, 1))
+                asyncio.run(feed.get(0, 1))
             with pytest.raises(MissingObjectError, match=r"not trusted.*SSL_CERT_FILE"):
-                form_of(source_at(f"https://{script.says['minio-endpoint']}/a.root"), None)
+                read_form(source_at(f"https://{script.says['minio-endpoint']}/a.root"), None)
     finally:
-        tls.cache_clear()
+        tls_context.cache_clear()
 
 
 # Nothing secret goes where it does not belong

@@ -24,7 +24,7 @@ from servicex_layer.local import LocalServiceX
 from servicex_layer.reading._read import read
 from servicex_layer.transport import _byte_source as transfer
 from servicex_layer.transport._byte_source import Local, Remote
-from servicex_layer.transport._result import Source
+from servicex_layer.transport._result import ResultSource
 
 WHAT = "Result 'a.root' of request R"
 BODY = random.Random(1).randbytes(1_000_000)
@@ -134,14 +134,14 @@ FILE = ResultFile(1, datetime.now(UTC), "a.root", "a", 1, len(BODY))
 
 
 def local(file: ResultFile, path: Path) -> Local:
-    return Local(Source(file, lambda _: Location("", path=str(path)), WHAT), str(path))
+    return Local(ResultSource(file, lambda _: Location("", path=str(path)), WHAT), str(path))
 
 
 def open_remote(
     store: Store, size: int = len(BODY), locate: Callable[[str | None], Location] | None = None
 ) -> Remote:
     location = Location(store.url, {"x-key": SECRET})
-    source = Source(replace(FILE, size=size), locate or (lambda _: location), WHAT)
+    source = ResultSource(replace(FILE, size=size), locate or (lambda _: location), WHAT)
     return Remote(source, location)
 
 
@@ -517,14 +517,14 @@ FORKING = """
 import os, sys
 from datetime import UTC, datetime
 from servicex_layer.model import Location, ResultFile
-from servicex_layer.source import Source
+from servicex_layer.source import ResultSource
 from servicex_layer.transfer import Remote
 
 url, size = sys.argv[1], int(sys.argv[2])
 file = ResultFile(1, datetime.now(UTC), "a.root", "in.root", 1, size)
 
 def read():
-    body = Remote(Source(file, lambda _: Location(url), "a result"), Location(url))
+    body = Remote(ResultSource(file, lambda _: Location(url), "a result"), Location(url))
     return bytes(body.read(0, size))
 
 first = read()
@@ -587,4 +587,9 @@ def test_file_whose_bytes_are_of_another_size(store: Store):
     """A row that says too little of an object that is no ROOT file: still the object's name."""
     file = replace(FILE, size=10)
     with pytest.raises(CorruptResultError, match=WHAT):
-        read(Source(file, lambda _: Location(store.url), WHAT), as_form("{x: float64}"), None, None)
+        read(
+            ResultSource(file, lambda _: Location(store.url), WHAT),
+            as_form("{x: float64}"),
+            None,
+            None,
+        )
