@@ -13,9 +13,9 @@ from typing import Any, Protocol, TypeVar
 from servicex_layer._config import Polling, find_backend
 from servicex_layer._model import Backend, Location, NoFile, ResultFile
 from servicex_layer.backend import RestClient
-from servicex_layer.feed._cluster import ClusterFeed, this_worker
 from servicex_layer.feed._feed import CompletionFeed
 from servicex_layer.feed._loop_thread import LoopThread
+from servicex_layer.feed._worker_plugin import ClusterFeed, this_worker
 
 __all__ = ["Feed", "feed", "loop_thread", "process_feed", "record_read"]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from servicex_layer.graph import _array_pickling as _array_pickling  # makes arrays picklable
 from servicex_layer.graph._array import from_servicex, wait_for_file_count
-from servicex_layer.graph._layers import SXFileLayer, UprootLoadLayer
+from servicex_layer.graph._file_layer import SXFileLayer
+from servicex_layer.graph._load_layer import UprootLoadLayer
 from servicex_layer.graph._record import record, record_meta
 
 __all__ = [

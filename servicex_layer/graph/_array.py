@@ -17,9 +17,10 @@ from servicex_layer.backend import RestClient
 from servicex_layer.errors import FormError, WaitTimeoutError
 from servicex_layer.feed import active_client, error_for_status, loop_thread, process_feed, register
 from servicex_layer.forms import given_form
+from servicex_layer.graph._file_layer import SXFileLayer
 from servicex_layer.graph._first_file import first_file
 from servicex_layer.graph._form_mapping import check_mappable, described_form_of
-from servicex_layer.graph._layers import SXFileLayer, UprootLoadLayer
+from servicex_layer.graph._load_layer import UprootLoadLayer
 from servicex_layer.graph._record import record_meta
 from servicex_layer.reading import read_form
 from servicex_layer.transport import ResultSource

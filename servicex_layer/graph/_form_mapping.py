@@ -16,7 +16,8 @@ from awkward.typetracer import typetracer_from_form, typetracer_with_report
 from dask_awkward.lib.utils import buffer_keys_required_to_compute_shapes, trace_form_structure
 
 from servicex_layer.errors import InvalidArgumentError, ResultError, SchemaMismatchError
-from servicex_layer.graph._tasks import AwaitFile, ReadTask
+from servicex_layer.graph._await_file import AwaitFile
+from servicex_layer.graph._read_task import ReadTask
 from servicex_layer.reading import (
     datashape_of,
     missing_column_error,

@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self
 import awkward as ak
 import uproot
 from awkward.forms import RecordForm
-from uproot.source.chunk import Chunk, ResultSource
+from uproot.source.chunk import Chunk, Source
 
 from servicex_layer.errors import (
     AmbiguousTreeError,
@@ -158,7 +158,7 @@ def _choose(directory: Any, tree: str | None, what: str) -> tuple[str, Any]:
     return trees[chosen], directory[chosen]
 
 
-class _BodySource(ResultSource):  # type: ignore[misc]
+class _BodySource(Source):  # type: ignore[misc]
     """Uproot's view of the bytes of a result."""
 
     closed = False

@@ -13,7 +13,7 @@ from servicex_layer.feed._loop_thread import LoopThread
 
 
 @pytest.fixture
-def loop_thread() -> Iterator[LoopThread]:
+def background() -> Iterator[LoopThread]:
     made = LoopThread()
     yield made
     made.close()

@@ -17,7 +17,7 @@ from dask_awkward.lib.inspect import report_necessary_buffers
 
 from servicex_layer import from_servicex
 from servicex_layer.errors import SchemaMismatchError
-from servicex_layer.graph._tasks import ReadFile
+from servicex_layer.graph._read_task import ReadFile
 from servicex_layer.local import LocalServiceX
 from servicex_layer.transport import _byte_source as transfer
 

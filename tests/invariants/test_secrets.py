@@ -21,7 +21,7 @@ from distributed import Client, LocalCluster, Security
 
 import servicex_layer as sxl
 from servicex_layer.errors import InsecureClusterWarning, ServiceXLayerError
-from servicex_layer.feed._cluster import _warn_of_readers
+from servicex_layer.feed._register import _warn_of_readers
 from servicex_layer.local import Faults, HttpFault, LocalServiceX
 
 FORM = "{x: float64, n: int32, v: var * float64}"

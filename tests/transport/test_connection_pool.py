@@ -6,7 +6,7 @@ import itertools
 
 import dask.config
 import pytest
-from test_transfer import (  # type: ignore[import-not-found]
+from transport.test_byte_source import (  # type: ignore[import-not-found]
     BODY,
     HEAD,
     TAIL,
