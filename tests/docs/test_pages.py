@@ -1,7 +1,7 @@
 """Run every block of Python in the documentation, and every call of the program.
 
-The blocks of a page run in order, in one namespace, in a directory with a few ROOT files. A ServiceX
-has a request for these files.
+The blocks of a page run in order, in one namespace, in a directory with a few ROOT files. A
+ServiceX has a request for these files.
 """
 
 from __future__ import annotations
