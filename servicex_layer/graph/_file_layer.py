@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any, cast
 
 import dask
@@ -153,12 +153,19 @@ class SXFileLayer(Layer):
         """See `dask.highlevelgraph.Layer.clone`."""
         if not keys.issuperset(self):
             return self, False
-        cloned = copy.copy(self)
-        cloned.name = clone_key(self.name, seed)
-        cloned.await_file = self.await_file.renamed(cloned.name)
-        if bind_to is not None:
-            cloned._bound_to = bind_to
-        return cloned, bind_to is not None
+        bound_to = self._bound_to if bind_to is None else bind_to
+        return self._copy(clone_key(self.name, seed), bound_to), bind_to is not None
+
+    def renamed(self, rename: Callable[[Any], Any]) -> SXFileLayer:
+        """Return a copy in which keys and names of layers are replaced by what `rename` returns."""
+        return self._copy(rename(self.name), rename(self._bound_to))
+
+    def _copy(self, name: str, bound_to: Key | None) -> SXFileLayer:
+        layer = copy.copy(self)
+        layer.name = name
+        layer.await_file = self.await_file.renamed(name)
+        layer._bound_to = bound_to
+        return layer
 
     @property
     def _dependencies(self) -> set[Key]:

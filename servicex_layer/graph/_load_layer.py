@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import awkward as ak
@@ -200,34 +200,44 @@ class UprootLoadLayer(NamedProjection):
         reader = self.io_func
         return tuple(sorted(reader.columns)), tuple(sorted(reader.offsets_only))
 
-    def renamed(self, name: str) -> UprootLoadLayer:
-        """Return a copy of another name."""
-        return self._copy(name, self.io_func)
+    def renamed(self, rename: Callable[[Any], Any]) -> UprootLoadLayer:
+        """Return a copy in which keys and names of layers are replaced."""
+        return self._copy(
+            rename(self.name),
+            self.io_func,
+            files=self.files.renamed(rename),
+            bound_to=rename(self.bound_to),
+        )
 
     def clone(
         self, keys: set[Key], seed: Hashable, bind_to: Key | None = None
     ) -> tuple[UprootLoadLayer, bool]:
         """See `dask.highlevelgraph.Layer.clone`."""
-        if self.fuse:
-            cloned = self._copy(clone_key(self.name, seed), self.io_func, bound_to=bind_to)
-            return cloned, bind_to is not None
-        cloned = copy.copy(self)
-        cloned.files, _ = self.files.clone(keys, seed)
-        return cloned._copy(clone_key(self.name, seed), self.io_func), False
+        files, _ = self.files.clone(keys, seed, bind_to)
+        # Without a layer of files before it, this one is a leaf of the graph, and is bound.
+        is_bound = self.fuse and bind_to is not None
+        cloned = self._copy(
+            clone_key(self.name, seed),
+            self.io_func,
+            files=files,
+            bound_to=bind_to if is_bound else self.bound_to,
+        )
+        return cloned, is_bound
 
     def _with_reader(self, reader: ReadFile | ReadWithFormMapping) -> UprootLoadLayer:
-        return self._copy(self.name, reader)
+        return self._copy(self.name, reader, files=self.files, bound_to=self.bound_to)
 
     def _copy(
         self,
         name: str,
         reader: ReadFile | ReadWithFormMapping,
         *,
-        bound_to: Key | None = None,
+        files: SXFileLayer,
+        bound_to: Key | None,
     ) -> UprootLoadLayer:
         layer = copy.copy(self)
         forget_tasks(layer)
-        layer._set_up(name, self.files, reader, bound_to=bound_to or self.bound_to)
+        layer._set_up(name, files, reader, bound_to=bound_to)
         layer.output_blocks = self.output_blocks
         layer.annotations = self.annotations
         return layer

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import dask_awkward.lib.optimize
 from dask.base import clone_key
@@ -21,8 +22,9 @@ from dask.highlevelgraph import HighLevelGraph, Layer, MaterializedLayer
 from dask_awkward.layers import AwkwardInputLayer
 from dask_awkward.layers.layers import AwkwardMaterializedLayer, AwkwardTreeReductionLayer
 
-from servicex_layer.graph._dask_tasks import GraphNode, TaskRef, reference
-from servicex_layer.graph._joined_trace import trace_all_joined
+from servicex_layer.graph._dask_tasks import TaskRef, reference
+from servicex_layer.graph._task_keys import rename_keys
+from servicex_layer.graph._traceable import make_traceable
 
 __all__ = ["NamedProjection", "forget_tasks", "name_projections"]
 
@@ -30,15 +32,20 @@ Optimization: TypeAlias = Callable[[HighLevelGraph, Sequence[Any]], HighLevelGra
 Names: TypeAlias = Mapping[Any, str]
 
 
+@runtime_checkable
+class Renamable(Protocol):
+    """A layer that renames itself."""
+
+    def renamed(self, rename: Callable[[Any], Any]) -> Layer:
+        """Return a copy in which keys and names of layers are replaced by what `rename` returns."""
+        ...
+
+
 class NamedProjection(AwkwardInputLayer):
     """An input layer whose projections get names of their own."""
 
     def projection(self) -> tuple[Hashable, ...]:
         """Return what tells the projections of one layer apart."""
-        raise NotImplementedError
-
-    def renamed(self, name: str) -> NamedProjection:
-        """Return a copy of another name."""
         raise NotImplementedError
 
 
@@ -67,7 +74,7 @@ def name_projections() -> None:
 def _optimize_columns(
     original: Optimization, graph: HighLevelGraph, keys: Sequence[Any]
 ) -> HighLevelGraph:
-    graph = trace_all_joined(graph)
+    graph = make_traceable(graph)
     projected = original(graph, keys)
     requested = {_layer_name(key) for key in flatten(keys)}  # type: ignore[no-untyped-call]
     names: dict[Any, str] = {}
@@ -97,8 +104,8 @@ def _layer_name(key: Any) -> Any:
 
 def _rename(layer: Layer, name: str, names: dict[Any, str], seed: Hashable) -> Layer:
     """Return a copy of a layer with the new names of itself and of its inputs."""
-    if isinstance(layer, NamedProjection):
-        return layer.renamed(names.get(name, name))
+    if isinstance(layer, Renamable):
+        return layer.renamed(partial(_rename_key, names=names))
     if isinstance(layer, Blockwise):
         return _rename_blockwise(layer, names)
     if isinstance(layer, AwkwardTreeReductionLayer):
@@ -139,28 +146,14 @@ def _rename_tasks(layer: Layer, name: str, names: dict[Any, str], seed: Hashable
     if name in names:
         for other in {_layer_name(key) for key in tasks} - {name}:
             names[other] = clone_key(other, seed)
-    renamed = {_rename_key(key, names): _rename_task(key, tasks[key], names) for key in tasks}
+    rename = partial(_rename_key, names=names)
+    renamed = {rename(key): rename_keys(tasks[key], rename, rename(key)) for key in tasks}
     if isinstance(layer, AwkwardMaterializedLayer):
         previous = [names.get(input_, input_) for input_ in layer.previous_layer_names]
         return AwkwardMaterializedLayer(
             renamed, previous_layer_names=previous, fn=layer.fn, annotations=layer.annotations
         )
     return MaterializedLayer(renamed, annotations=layer.annotations)
-
-
-def _rename_task(key: Any, task: Any, names: Names) -> Any:
-    if isinstance(task, GraphNode):
-        inputs = {input_: _rename_key(input_, names) for input_ in task.dependencies}
-        return task.substitute(inputs, key=_rename_key(key, names))
-    # A task as Dask wrote it before 2025: a key, or a tuple of a function and arguments.
-    renamed = _rename_key(task, names)
-    if renamed is not task:
-        return renamed
-    if type(task) in (list, tuple):
-        return type(task)(_rename_task(None, part, names) for part in task)
-    if type(task) is dict:
-        return {part: _rename_task(None, value, names) for part, value in task.items()}
-    return task
 
 
 def _rename_key(key: Any, names: Names) -> Any:

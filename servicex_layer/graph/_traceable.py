@@ -1,4 +1,8 @@
-"""Tracing the columns of `dak.concatenate`, of whose arrays dask-awkward traces only the first."""
+"""Layers that dask-awkward can't trace columns through, made traceable.
+
+These are the layers of `dak.concatenate`, of whose arrays dask-awkward traces only the first, and
+those that `dask.graph_manipulation` makes.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +16,63 @@ from awkward.contents import Content
 from awkward.forms import Form, form_with_unique_keys
 from awkward.index import Index
 from awkward.typetracer import typetracer_with_report
-from dask.highlevelgraph import HighLevelGraph
+from dask.blockwise import Blockwise
+from dask.highlevelgraph import HighLevelGraph, Layer, MaterializedLayer
+from dask_awkward.layers import AwkwardBlockwiseLayer
 from dask_awkward.layers.layers import AwkwardMaterializedLayer
 
-__all__ = ["trace_all_joined"]
+from servicex_layer.graph._task_keys import rename_keys
+
+__all__ = ["make_traceable"]
 
 
-def trace_all_joined(graph: HighLevelGraph) -> HighLevelGraph:
-    """Return a graph in which a computation on concatenated arrays touches all of them."""
+def make_traceable(graph: HighLevelGraph) -> HighLevelGraph:
+    """Return a graph whose columns dask-awkward can trace.
+
+    Tracing computes partition 0 of each layer, with stand-ins that have no other.
+    """
     layers = {
-        name: _joined(layer, graph.dependencies[name])
-        if isinstance(layer, AwkwardMaterializedLayer) and len(graph.dependencies[name]) > 1
-        else layer
+        name: _traceable(name, layer, graph.dependencies[name])
         for name, layer in graph.layers.items()
     }
     return HighLevelGraph(layers, graph.dependencies)
 
 
+def _traceable(name: str, layer: Layer, inputs: set[str]) -> Layer:
+    if isinstance(layer, AwkwardMaterializedLayer):
+        return _joined(layer, inputs) if len(inputs) > 1 else layer
+    if isinstance(layer, Blockwise) and not hasattr(layer, "mock"):
+        # Cloning makes a plain one of dask-awkward's, which can be mocked.
+        return AwkwardBlockwiseLayer.from_blockwise(layer)
+    if isinstance(layer, MaterializedLayer) and not hasattr(layer, "mock"):
+        return _FirstPartition(name, layer, inputs)
+    return layer
+
+
+class _FirstPartition(MaterializedLayer):
+    """Tasks that dask-awkward can't mock, such as those of a cloned sum."""
+
+    def __init__(self, name: str, layer: MaterializedLayer, inputs: set[str]) -> None:
+        super().__init__(layer.mapping, annotations=layer.annotations)
+        self.name = name
+        self.inputs = inputs
+
+    def mock(self) -> MaterializedLayer:
+        """Return the tasks of partition 0, with partition 0 of each input."""
+        requested: set[Any] = {(self.name, 0)} & self.mapping.keys()
+        tasks, _ = self.cull(requested or set(self.mapping), self.mapping)
+        return MaterializedLayer(
+            {key: rename_keys(task, self._first_partition, key) for key, task in tasks.items()}
+        )
+
+    def _first_partition(self, key: Any) -> Any:
+        if type(key) is tuple and len(key) == 2 and key[0] in self.inputs and key[1] != 0:
+            return (key[0], 0)
+        return key
+
+
 def _joined(layer: AwkwardMaterializedLayer, inputs: set[str]) -> AwkwardMaterializedLayer:
+    """Return a layer of concatenated arrays that is traced with all of them."""
     # `previous_layer_names` and `fn` are private: `AwkwardMaterializedLayer.mock` uses them to make
     # the task that stands for the layer while columns are traced.
     joined = copy.copy(layer)
