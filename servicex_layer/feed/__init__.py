@@ -7,7 +7,7 @@ from servicex_layer.feed._process import feed, loop_thread, process_feed, record
 from servicex_layer.feed._read_progress import RequestProgress
 from servicex_layer.feed._register import active_client, register
 from servicex_layer.feed._wait_in_thread import register_callback, wait
-from servicex_layer.feed._wait_on_worker import wait_seceded, worker_loop
+from servicex_layer.feed._wait_on_worker import wait_in_worker_thread, wait_seceded, worker_loop
 from servicex_layer.feed._worker_plugin import this_worker
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "register_callback",
     "this_worker",
     "wait",
+    "wait_in_worker_thread",
     "wait_seceded",
     "worker_loop",
 ]

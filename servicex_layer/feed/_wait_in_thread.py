@@ -7,6 +7,8 @@ import threading
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+import dask
+import dask.threaded
 from dask.callbacks import Callback
 from dask.typing import Key
 
@@ -17,17 +19,16 @@ __all__ = ["register_callback", "wait"]
 T = TypeVar("T")
 
 
-def wait(key: Key, pending: concurrent.futures.Future[T]) -> T:
+def wait(pending: concurrent.futures.Future[T]) -> T:
     """Wait for a result within a task that runs in a thread.
 
     Parameters
     ----------
-    key : dask.typing.Key
-        The task's key.
     pending : concurrent.futures.Future
-        The result; cancelled if the computation that the task belongs to fails or is interrupted.
+        The result; cancelled if the computation that the task belongs to fails or is interrupted,
+        and when the interpreter exits.
     """
-    return _waits.result(key, pending)
+    return _waits.result(pending)
 
 
 def register_callback() -> None:
@@ -53,19 +54,29 @@ class _Waits(Callback):
             start_state=self._sort, finish=self._end
         )
         self._lock = threading.Lock()
-        self._pending: dict[Key, set[concurrent.futures.Future[Any]]] = {}
+        self._pending: dict[threading.Thread, concurrent.futures.Future[Any]] = {}
+        self._exiting = False
 
-    def result(self, key: Key, pending: concurrent.futures.Future[T]) -> T:
+    def result(self, pending: concurrent.futures.Future[T]) -> T:
+        thread = threading.current_thread()
         with self._lock:
-            self._pending.setdefault(key, set()).add(pending)
+            if self._exiting:
+                pending.cancel()
+            self._pending[thread] = pending
         try:
             return pending.result()
         finally:
             pending.cancel()
             with self._lock:
-                self._pending[key].discard(pending)
-                if not self._pending[key]:
-                    del self._pending[key]
+                del self._pending[thread]
+
+    def exit(self) -> None:
+        """End all waits, and those that begin from now on."""
+        with self._lock:
+            self._exiting = True
+            pending = list(self._pending.values())
+        for future in pending:
+            future.cancel()
 
     def _sort(self, _: Any, state: Mapping[str, Any]) -> None:
         # "ready" is a private part of the state of dask.local. Dask takes tasks from its end.
@@ -76,13 +87,31 @@ class _Waits(Callback):
             ready[:] = [*sorted(waits, key=_number, reverse=True), *others]
 
     def _end(self, _: Any, state: Mapping[str, Any], failed: bool) -> None:
+        del state
         if not failed:
             return
+        # By thread and not by key: another computation may wait for the same file.
+        threads = _threads_of_this_computation()
         with self._lock:
-            running = state.get("running", ())
-            unfinished = [future for key in running for future in self._pending.get(key, ())]
+            unfinished = [future for thread, future in self._pending.items() if thread in threads]
         for future in unfinished:
             future.cancel()
+
+
+def _threads_of_this_computation() -> set[threading.Thread]:
+    """Return the threads that work for a computation that was started in the calling thread.
+
+    `dask.threaded.default_pool` and `pools` are private, as is `_threads` of Python's executors. If
+    they changed, a failed computation would leave its waits until the interpreter exits.
+    """
+    caller = threading.current_thread()
+    pools: list[Any] = [
+        *dask.threaded.pools.get(caller, {}).values(),
+        dask.config.get("pool", None),
+    ]
+    if caller is threading.main_thread():
+        pools.append(dask.threaded.default_pool)
+    return {thread for pool in pools for thread in getattr(pool, "_threads", ())}
 
 
 def _is_wait(key: Key) -> bool:
@@ -95,3 +124,7 @@ def _number(key: Any) -> int:
 
 
 _waits = _Waits()
+# `atexit` would be too late: Python joins the threads of executors before. This function is private
+# to Python; `concurrent.futures` uses it for these threads. Without it a script whose daemon thread
+# computes would end with the request.
+threading._register_atexit(_waits.exit)  # type: ignore[attr-defined]

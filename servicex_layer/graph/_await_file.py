@@ -11,7 +11,14 @@ from typing import Any
 from distributed import Worker
 
 from servicex_layer._model import NoFile, ResultFile
-from servicex_layer.feed import feed, this_worker, wait, wait_seceded, worker_loop
+from servicex_layer.feed import (
+    feed,
+    this_worker,
+    wait,
+    wait_in_worker_thread,
+    wait_seceded,
+    worker_loop,
+)
 
 __all__ = ["AwaitFile"]
 
@@ -69,15 +76,15 @@ class AwaitFile:
         del after
         request_feed = feed(self.request_id, self.backend)
         question = number, self.npartitions, self.max_failed
-        key = (self.name, number)
         worker = this_worker()
         if worker is not None and _runs_in_loop_of(worker):
             pending = request_feed.submit(_timed(request_feed.get(*question)))
-            return wait_seceded(worker, key, asyncio.wrap_future(pending))
+            return wait_seceded(worker, (self.name, number), asyncio.wrap_future(pending))
         file = request_feed.get_nowait(*question)
         if file is not None:
             return file
-        return wait(key, request_feed.submit(_timed(request_feed.get(*question))))
+        waiting = request_feed.submit(_timed(request_feed.get(*question)))
+        return wait(waiting) if worker is None else wait_in_worker_thread(worker, waiting)
 
     def renamed(self, name: str) -> AwaitFile:
         """Return a copy for a layer of another name."""

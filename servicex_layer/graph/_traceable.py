@@ -15,11 +15,12 @@ import awkward as ak
 from awkward.contents import Content
 from awkward.forms import Form, form_with_unique_keys
 from awkward.index import Index
-from awkward.typetracer import typetracer_with_report
+from awkward.typetracer import typetracer_from_form, typetracer_with_report
 from dask.blockwise import Blockwise
 from dask.highlevelgraph import HighLevelGraph, Layer, MaterializedLayer
 from dask_awkward.layers import AwkwardBlockwiseLayer
 from dask_awkward.layers.layers import AwkwardMaterializedLayer
+from distributed import Future
 
 from servicex_layer.graph._task_keys import rename_keys
 
@@ -50,7 +51,7 @@ def _traceable(name: str, layer: Layer, inputs: set[str]) -> Layer:
 
 
 class _FirstPartition(MaterializedLayer):
-    """Tasks that dask-awkward can't mock, such as those of a cloned sum."""
+    """Tasks that dask-awkward can't mock: those of a cloned sum, and values that were persisted."""
 
     def __init__(self, name: str, layer: MaterializedLayer, inputs: set[str]) -> None:
         super().__init__(layer.mapping, annotations=layer.annotations)
@@ -61,14 +62,31 @@ class _FirstPartition(MaterializedLayer):
         """Return the tasks of partition 0, with partition 0 of each input."""
         requested: set[Any] = {(self.name, 0)} & self.mapping.keys()
         tasks, _ = self.cull(requested or set(self.mapping), self.mapping)
-        return MaterializedLayer(
-            {key: rename_keys(task, self._first_partition, key) for key, task in tasks.items()}
-        )
+        return MaterializedLayer({key: self._mock(key, task) for key, task in tasks.items()})
+
+    def _mock(self, key: Any, task: Any) -> Any:
+        if isinstance(task, Future):
+            return _typetracer_of(task)
+        return rename_keys(task, self._first_partition, key)
 
     def _first_partition(self, key: Any) -> Any:
         if type(key) is tuple and len(key) == 2 and key[0] in self.inputs and key[1] != 0:
             return (key[0], 0)
         return key
+
+
+def _typetracer_of(future: Future) -> Any:
+    """Return a persisted value without its data; waits for it, as a computation does anyway."""
+    form_or_value, behavior = future.client.submit(_form_and_behavior, future).result()
+    if isinstance(form_or_value, Form):
+        return typetracer_from_form(form_or_value, behavior=behavior)
+    return form_or_value
+
+
+def _form_and_behavior(value: Any) -> tuple[Any, Any]:
+    if isinstance(value, ak.Array):
+        return value.layout.form, value.behavior
+    return value, None
 
 
 def _joined(layer: AwkwardMaterializedLayer, inputs: set[str]) -> AwkwardMaterializedLayer:
