@@ -118,19 +118,21 @@ class Polling:
         )
 
 
-def find_backend(name: str | None = None, config_path: str | Path | None = None) -> Backend:
-    """Find a backend in the user's ``servicex.yaml``.
+def find_backend(name_or_url: str | None = None, config_path: str | Path | None = None) -> Backend:
+    """Return a backend of the user's ``servicex.yaml``.
 
-    The file is looked for as the official client does: ``.servicex`` or ``servicex.yaml`` in
-    the working directory, upwards to the root, then in the home directory; the first one found
-    is used.
+    The file is searched for as the official client does: ``.servicex`` or ``servicex.yaml`` in
+    the working directory, then in its parents, then in the home directory. The first match is
+    used.
 
     Parameters
     ----------
-    name : str, optional
-        The backend's name; by default the file's ``default_endpoint``, or else its first one.
+    name_or_url : str, optional
+        The backend's name, or its URL. By default, the file's ``default_endpoint``, or else its
+        first backend. If several backends have the same URL, the first is used.
     config_path : str or pathlib.Path, optional
-        The file itself; by default the setting ``config-path``, or else it is looked for.
+        The path of the file. By default, the setting ``config-path``, or else the file is
+        searched for.
 
     Returns
     -------
@@ -140,24 +142,28 @@ def find_backend(name: str | None = None, config_path: str | Path | None = None)
     Raises
     ------
     ConfigError
-        Where there is no such file, or it is broken.
+        If the file is missing or invalid.
     UnknownBackendError
-        Where the file has no backend of this name.
+        If the file has no backend of this name or URL.
     """
     path = config_file(config_path)
     config = _read_file(path, path.stat().st_mtime_ns)
-    backends = {backend.name: backend for backend in _backends(path, config)}
-    wanted = name or config.get("default_endpoint") or config.get("default-endpoint")
-    if not wanted:
-        return next(iter(backends.values()))
-    try:
-        return backends[str(wanted)]
-    except KeyError:
-        whose = "The backend" if name else "The default_endpoint"
+    backends = list(_backends(path, config))
+    default = config.get("default_endpoint") or config.get("default-endpoint")
+    requested = name_or_url or default
+    if not requested:
+        return backends[0]
+    by_name = {backend.name: backend for backend in backends}
+    by_url = {backend.url: backend for backend in reversed(backends)}
+    key = str(requested)
+    backend = by_name.get(key) or by_url.get(key.rstrip("/"))
+    if backend is None:
+        subject = "The backend" if name_or_url else "The default_endpoint"
         raise UnknownBackendError(
-            f"{whose} {wanted!r} is not in {path}, which has {', '.join(backends)}. "
-            "Choose one of these or add it to the file's api_endpoints."
-        ) from None
+            f"{subject} {requested!r} is not in {path}, which has {', '.join(by_name)}. "
+            "Choose one of these, or add it to the file's api_endpoints."
+        )
+    return backend
 
 
 def config_file(config_path: str | Path | None = None) -> Path:
