@@ -130,5 +130,5 @@ def test_failures_where_the_backend_does_not_tell(
     with LocalServiceX(version=2024, store="s3") as service:
         use_service(service)
         request_id = service.submit(inputs, tree="events")
-        with pytest.raises(BackendError, match="does not tell which files"):
+        with pytest.raises(BackendError, match="does not list which files"):
             failures(request_id)
