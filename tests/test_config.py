@@ -139,7 +139,7 @@ def test_unknown_backend_names_those_there_are(
         (b"api_endpoints: [{name: one, endpoint: , token: secret}]", "no endpoint"),
         (b"api_endpoints: [{name: , endpoint: 'http://one.example'}]", "no name"),
         (b"api_endpoints:\n  - token: secret: [", r"not valid YAML \(line 2\)"),
-        (b"api_endpoints: '\xff\xfe'", "cannot be read"),
+        (b"api_endpoints: '\xff\xfe'", "can't be read"),
         (b"api_endpoints: [{name: one, endpoint: 'http://me:secret@one.example'}]", "password"),
         (b'api_endpoints: [{name: one, endpoint: e, token: "a secret\\nline"}]', "ASCII"),
     ],

@@ -95,9 +95,7 @@ class Connection:
     async def connected(self) -> AsyncIterator[Self]:
         """Keep connections open within this context; contexts may overlap."""
         if self._http is None:
-            self._http = httpx.AsyncClient(
-                base_url=self.backend.url, timeout=http_timeout(), verify=tls_context()
-            )
+            self._http = _open_client(self.backend.url)
         self._users += 1
         try:
             yield self
@@ -203,14 +201,10 @@ class Connection:
             with unlogged():
                 response = await client.request(method, path, **arguments)
         except httpx.InvalidURL as error:
-            raise BackendUnreachableError(
-                f"{client.base_url} is not a valid URL of a ServiceX backend: {error}."
-            ) from None
+            raise _invalid_url(self.backend.url, str(error)) from None
         except httpx.UnsupportedProtocol:
-            raise BackendUnreachableError(
-                f"{client.base_url} is not a valid URL of a ServiceX backend: it must start with "
-                "http:// or https://."
-            ) from None
+            reason = "it must start with http:// or https://"
+            raise _invalid_url(self.backend.url, reason) from None
         except (httpx.ProtocolError, httpx.DecodingError) as error:
             # The texts of these errors quote what was sent and received.
             raise TransientError(
@@ -241,6 +235,20 @@ class Connection:
             self._server_lead = date - datetime.now(UTC)
         except (KeyError, OverflowError, TypeError, ValueError):
             return
+
+
+def _open_client(url: str) -> httpx.AsyncClient:
+    try:
+        return httpx.AsyncClient(base_url=url, timeout=http_timeout(), verify=tls_context())
+    except httpx.InvalidURL as error:
+        raise _invalid_url(url, str(error)) from None
+
+
+def _invalid_url(url: str, reason: str) -> BackendUnreachableError:
+    return BackendUnreachableError(
+        f"{url} is not a valid URL of a ServiceX backend: {reason}. Correct the endpoint in "
+        "servicex.yaml."
+    )
 
 
 def _redirect_origin(response: httpx.Response) -> str:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import contextvars
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import httpx
 import pytest
@@ -51,7 +51,7 @@ def test_contexts_nest(url, caplog):
 
 
 def test_a_generator_can_be_closed_in_another_context():
-    def numbers() -> Iterator[int]:
+    def numbers() -> Generator[int]:
         with unlogged():
             yield 1
 

@@ -7,7 +7,7 @@ from email.utils import format_datetime
 import httpx
 import pytest
 import tenacity
-from clocks import SteppedClock
+from clocks import SteppedClock  # type: ignore[import-not-found]
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
