@@ -46,7 +46,7 @@ _HELD = (
     *("threads", "connections", "MB"),
     *("worker's threads", "worker's connections", "worker's MB"),
 )
-_KINDS: tuple[dict[str, Any], ...] = ({"status": 503}, {"hang_up": True}, {"cut": 20})
+_KINDS: tuple[dict[str, Any], ...] = ({"status": 503}, {"cut": 0}, {"cut": 20})
 
 
 def main() -> None:

@@ -225,7 +225,7 @@ def test_dask_can_read_a_partition_again(cluster, service, finished, inputs, eno
     cluster.run(dask.config.set, {"servicex-layer.retry-timeout": 0})
     events = sxl.from_servicex(finished(inputs), form=FORM)
     with (
-        service.disturbed(HttpFault(route="file", ending="input-2.root", status=503, first=2)),
+        service.inject(HttpFault(route="file", ending="input-2.root", status=503, first=2)),
         nullcontext() if enough else pytest.raises(MissingObjectError),
     ):
         assert len(events.x.compute(retries=2 if enough else 1)) == 40

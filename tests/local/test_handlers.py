@@ -17,7 +17,8 @@ import yaml
 
 from servicex_layer.local import FileCall, LocalServiceX
 from servicex_layer.local._clock import Clock
-from servicex_layer.local._tokens import Signer, Tokens
+from servicex_layer.local._token_issuer import TokenIssuer
+from servicex_layer.local._url_signer import UrlSigner
 
 ONE = "/servicex/transformation"
 SELECTION = '[{"treename": "events"}]'
@@ -584,17 +585,18 @@ def test_headers_of_urls_must_be_sent(guarded, stranger, refresh_token, inputs):
 
 
 def test_tokens_and_signatures_expire_by_the_servers_clock():
-    tokens, signer = Tokens(Clock(), 100), Signer(Clock(), 100)
+    clock = Clock()
+    tokens, signer = TokenIssuer(clock, 100), UrlSigner(clock, 100)
     token = tokens.access_token()
     path, expires = signer.sign("/a b")
     assert path.startswith("/a%20b?")
     signature = httpx.URL(path).params["signature"]
-    assert tokens.is_good(token, "access")
-    assert signer.is_good("/a b", str(expires), signature)
-    tokens._clock = signer._clock = Clock(offset=102)
-    assert not tokens.is_good(token, "access")
-    assert not signer.is_good("/a b", str(expires), signature)
-    assert tokens.is_good(tokens.refresh_token(), "refresh")
+    assert tokens.is_valid(token, "access")
+    assert signer.is_valid("/a b", str(expires), signature)
+    clock.offset = 102
+    assert not tokens.is_valid(token, "access")
+    assert not signer.is_valid("/a b", str(expires), signature)
+    assert tokens.is_valid(tokens.refresh_token(), "refresh")
 
 
 def test_expired_tokens_and_urls_are_rejected():

@@ -1,8 +1,7 @@
 """A process that runs queries, one at a time.
 
-A process of its own, started by name: it shares no interpreter, no ``__main__`` module and no
-terminal with the server's, can be killed at any moment, and ends by itself when the server's
-process is gone.
+It is started by name, so it shares no interpreter, ``__main__`` module or terminal with the
+server's process. It can be killed at any moment, and it ends when the server's process does.
 """
 
 from __future__ import annotations
@@ -15,20 +14,25 @@ import sys
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from servicex_layer.local._jobs import Done, Failed, Job, Outcome
+from servicex_layer.local._job import Done, Failed, Job, Outcome
 
 
-class Worker:
-    """The server's end of a worker process, which is started with the first job.
+class WorkerProcess:
+    """The server's end of a worker process, which starts with the first job.
 
-    To be used by one task of one event loop.
+    Use it from one task of one event loop.
     """
 
     def __init__(self) -> None:
         self._process: _Process | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """The id of the process, None if none runs."""
+        return None if self._process is None else self._process.handle.pid
+
     async def run(self, job: Job) -> Outcome:
-        """Run a job; a process that dies of it is a failure of this job, and is replaced."""
+        """Run a job. If the process dies, this job fails, and the next one gets a new process."""
         if self._process is None:
             self._process = await _start_process()
         handle, jobs, answers = self._process
@@ -39,7 +43,7 @@ class Worker:
         except ConnectionError:
             answer = b""
         except asyncio.CancelledError:
-            await self.kill()  # its answer would be taken for the next job's
+            await self.kill()  # or the next job would get this job's answer
             raise
         if not answer.endswith(b"\n"):
             await self.kill()
@@ -47,7 +51,7 @@ class Worker:
         return _outcome_from_json(answer)
 
     async def kill(self) -> None:
-        """End the process, whatever it does."""
+        """Kill the process, whatever it does."""
         if self._process is None:
             return
         (handle, jobs, _), self._process = self._process, None
@@ -64,8 +68,8 @@ class _Process(NamedTuple):
 
 
 def environment() -> dict[str, str]:
-    """Give a process its environment: what can be imported here can be imported there."""
-    # however sys.path came about
+    """Return the environment of a process that can import what this one can."""
+    # sys.path can have entries that no environment variable names
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
     return {**os.environ, "PYTHONPATH": path}
 
@@ -79,7 +83,7 @@ async def _start_process() -> _Process:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         env=environment(),
-        start_new_session=True,  # Ctrl-C is for the server
+        start_new_session=True,  # Ctrl-C is for the server only
     )
     jobs = cast("asyncio.StreamWriter", handle.stdin)
     answers = cast("asyncio.StreamReader", handle.stdout)
@@ -92,17 +96,17 @@ def _outcome_from_json(text: bytes) -> Outcome:
 
 
 def _main() -> None:
-    # only the process itself needs Uproot
+    # here, so that the server doesn't import Uproot
     from servicex_layer.uproot_raw import run_query
 
-    # anything that a library prints must not get between the answers
+    # keep what libraries print out of the answers
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     for line in sys.stdin:
         job = Job.from_json(line)
         try:
             events, size = run_query(job.input, job.selection, job.output, job.result_format)
-        except Exception as error:  # noqa: BLE001 - is the answer, whatever it is
+        except Exception as error:  # noqa: BLE001 - any error is the outcome of the job
             answer: dict[str, object] = {"reason": f"{type(error).__name__}: {error}"[:2000]}
         else:
             answer = {"events": events, "bytes": size}

@@ -1,4 +1,4 @@
-"""What goes to a transforming process, and what comes back."""
+"""The messages between the server and a worker process: jobs and their outcomes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class Job:
-    """Transform one file."""
+    """The transformation of one file."""
 
     input: str
     selection: str
@@ -16,18 +16,18 @@ class Job:
     result_format: str
 
     def to_json(self) -> str:
-        """Write the job as one line."""
+        """Return the job as one line of JSON."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Job:
-        """Read what `to_json` wrote."""
+        """Parse the output of `to_json`."""
         return cls(**json.loads(text))
 
 
 @dataclass(frozen=True)
 class Done:
-    """The file was transformed."""
+    """A transformation that succeeded."""
 
     events: int
     bytes: int
@@ -35,7 +35,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Failed:
-    """The file could not be transformed."""
+    """A transformation that failed."""
 
     reason: str
 

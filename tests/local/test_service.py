@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import stat
@@ -23,8 +24,8 @@ from click.testing import CliRunner
 from servicex_layer.cli._main import main
 from servicex_layer.errors import BackendUnreachableError, InvalidArgumentError, MissingExtraError
 from servicex_layer.local import LocalServiceX
-from servicex_layer.local._jobs import Done, Failed, Job
-from servicex_layer.local._worker import Worker
+from servicex_layer.local._job import Done, Failed, Job
+from servicex_layer.local._worker_process import WorkerProcess
 
 psutil = pytest.importorskip("psutil", reason="comes with distributed")
 
@@ -210,9 +211,9 @@ def test_submissions_that_make_no_sense(source):
         cases: list[tuple[Any, dict[str, Any], str]] = [
             (None, {"tree": "t"}, "files must be a list"),
             ("a.root", {"tree": "t"}, "files must be a list"),
-            ([source], {}, "one of tree and selection"),
-            ([source], {"tree": "t", "selection": "[]"}, "one of tree and selection"),
-            ([source], {"selection": [], "cut": "x"}, "go with tree"),
+            ([source], {}, "exactly one of tree and selection"),
+            ([source], {"tree": "t", "selection": "[]"}, "exactly one of tree and selection"),
+            ([source], {"selection": [], "cut": "x"}, "need tree"),
             ([source], {"selection": "nonsense"}, "not JSON"),
             ([source], {"tree": "t", "result_format": "hdf5"}, "result-format"),
         ]
@@ -233,12 +234,12 @@ def test_paths_are_made_absolute_and_urls_are_not(monkeypatch, source):
 
 
 async def _run_two_jobs(source, directory):
-    worker = Worker()
+    worker = WorkerProcess()
     try:
         job = Job(str(source), '[{"treename": "events"}]', str(directory / "out"), "root-file")
         before = await worker.run(job)
-        assert worker._process is not None
-        worker._process.handle.kill()
+        assert worker.pid is not None
+        os.kill(worker.pid, signal.SIGKILL)
         return before, await worker.run(job), await worker.run(job)
     finally:
         await worker.kill()

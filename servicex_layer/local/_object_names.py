@@ -7,16 +7,16 @@ from collections import Counter
 from collections.abc import Iterable
 
 MAX_LENGTH = 200
-"""Bytes of UTF-8 that an object's name may have, at most."""
+"""The longest name of an object, in bytes of UTF-8."""
 
-# "none" stands for "there is no result", and clients resolve the dots away in a URL
+# "none" means that there is no result, and clients remove the dots from a URL
 _RESERVED = frozenset({"", ".", "..", "none"})
 
 
 def object_names(paths: Iterable[str]) -> list[str]:
-    """Name the result of each input path, uniquely among them.
+    """Return a unique name for the result of each input path.
 
-    Slashes become colons, and a long name keeps its tail behind a hash, as with a ServiceX server.
+    Slashes become colons, and a long name keeps its tail behind a hash, as on a ServiceX server.
     """
     names: dict[str, None] = {}
     repeats: Counter[str] = Counter()

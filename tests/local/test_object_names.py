@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from servicex_layer.local._names import MAX_LENGTH, object_names
+from servicex_layer.local._object_names import MAX_LENGTH, object_names
 
 
 def test_slashes_become_colons():
