@@ -387,11 +387,11 @@ def assert_at_rest(client, until):
     plugin = client.cluster.scheduler.plugins["servicex-layer"]
     until(lambda: not plugin._waits)
     until(lambda: all(feed._poller is None for feed in plugin._feeds.values()))
-    until(lambda: not any(client.run(_parked).values()))
+    until(lambda: not any(client.run(_seceded).values()))
 
 
-def _parked(dask_worker):
-    return len(dask_worker.plugins["servicex-layer-parked-tasks"].futures)
+def _seceded(dask_worker):
+    return len(dask_worker.plugins["servicex-layer-seceded-waits"].futures)
 
 
 def test_a_task_that_is_wanted_again_while_it_is_cancelled_gets_its_file(
