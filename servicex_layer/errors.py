@@ -135,5 +135,9 @@ class FailedFilesWarning(ServiceXLayerWarning):
     """Files of the request failed: as many partitions at the end of its array are empty."""
 
 
+class RepeatedInputsWarning(ServiceXLayerWarning):
+    """The request's dataset lists files more than once; each file is read once."""
+
+
 class InsecureClusterWarning(ServiceXLayerWarning):
     """A token goes to a Dask cluster over a connection that others can read."""

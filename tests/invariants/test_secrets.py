@@ -21,7 +21,7 @@ from distributed import Client, LocalCluster, Security
 
 import servicex_layer as sxl
 from servicex_layer.errors import InsecureClusterWarning, ServiceXLayerError
-from servicex_layer.feed._register import _warn_of_readers
+from servicex_layer.feed._register import _warn_if_readable
 from servicex_layer.local import Faults, HttpFault, LocalServiceX
 
 FORM = "{x: float64, n: int32, v: var * float64}"
@@ -210,10 +210,10 @@ def test_the_servers_own_file_is_its_owners(guarded):
 
 def test_a_token_that_others_can_read_on_its_way_is_warned_of_once():
     for address in ("inproc://1", "tls://192.0.2.1:1", "tcp://127.0.0.1:1", "tcp://[::1]:1"):
-        _warn_of_readers(address)
+        _warn_if_readable(address)
     with pytest.warns(InsecureClusterWarning, match=r"tcp://192\.0\.2\.7:8786 unencrypted.*TLS"):
-        _warn_of_readers("tcp://192.0.2.7:8786")
-    _warn_of_readers("tcp://192.0.2.7:8786")
+        _warn_if_readable("tcp://192.0.2.7:8786")
+    _warn_if_readable("tcp://192.0.2.7:8786")
 
 
 def test_who_registers_with_such_a_cluster_is_warned(service):
