@@ -106,7 +106,7 @@ class _Source(Protocol):
     """Where the state of a request can be had."""
 
     def look(self, since: int) -> RequestProgress:
-        """Tell how far it is; see `ReadProgress.look`."""
+        """Tell how far it is; see `ReadProgress.get`."""
         ...
 
     def close(self) -> None:
@@ -124,7 +124,7 @@ class _InProcess:
         return loop_thread().run(self._look(since))
 
     async def _look(self, since: int) -> RequestProgress:
-        return self._watch.look(since)
+        return self._watch.get(since)
 
     def close(self) -> None:
         loop_thread().run(self._watch.close())
@@ -134,7 +134,7 @@ class _OnCluster:
     """The feed that a cluster's scheduler has of a request."""
 
     def __init__(self, wanted: RequestSelection, client: Client) -> None:
-        self._which = {"request_id": wanted.request_id, "backend": wanted.backend}
+        self._request = {"request_id": wanted.request_id, "backend": wanted.backend}
         self._client = client
         if not client.asynchronous:
             register(client, wanted.backend)
@@ -149,7 +149,9 @@ class _OnCluster:
 
     async def _look(self, since: int) -> RequestProgress:
         scheduler: Any = self._client.scheduler
-        return RequestProgress(**await scheduler.servicex_progress(which=self._which, since=since))
+        return RequestProgress(
+            **await scheduler.servicex_progress(request=self._request, since=since)
+        )
 
     def close(self) -> None:
         # The scheduler ends the following when it is not asked any more.

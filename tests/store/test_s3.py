@@ -40,7 +40,7 @@ from servicex_layer.errors import (
     ProtocolError,
     ServiceXLayerError,
 )
-from servicex_layer.feed._feed import CompletionFeed
+from servicex_layer.feed._feed import RequestFeed
 from servicex_layer.local import S3, Faults, LocalServiceX
 from servicex_layer.reading._read import read_form
 from servicex_layer.store._bucket import Bucket
@@ -266,7 +266,7 @@ def feed_of(serve):
         script.endpoint = urlsplit(url).netloc
         rest = RestClient(Backend("scripted", url), retry_timeout)
         polling = Polling(0.0, 0.0, 0.0, 5.0, None, retry_timeout)
-        return CompletionFeed(rest, script.name, polling, settled=settled)
+        return RequestFeed(rest, script.name, polling, settled=settled)
 
     return feed_of
 
