@@ -16,7 +16,7 @@ from servicex_layer._model import Backend, Location, NoFile, TransformStatus
 from servicex_layer.backend import RestClient
 from servicex_layer.errors import FormError, WaitTimeoutError
 from servicex_layer.feed import active_client, error_for_status, loop_thread, process_feed, register
-from servicex_layer.forms import given_form
+from servicex_layer.forms import parse_form
 from servicex_layer.graph._file_layer import SXFileLayer
 from servicex_layer.graph._first_file import first_file
 from servicex_layer.graph._form_mapping import check_mappable, described_form_of
@@ -136,7 +136,7 @@ def from_servicex(
     >>> events.JetPt[events.JetPt > 100].compute()  # doctest: +SKIP
     """
     SXFileLayer(request_id, 0, on_failed=on_failed, max_failed=max_failed)
-    given = None if form is None else given_form(form, tree)
+    given = None if form is None else parse_form(form, tree)
     chosen = find_backend(backend)
     client = active_client()
     if client is not None and not client.asynchronous:

@@ -19,7 +19,6 @@ from servicex_layer import from_servicex
 from servicex_layer.errors import SchemaMismatchError
 from servicex_layer.graph._read_task import ReadFile
 from servicex_layer.local import LocalServiceX
-from servicex_layer.transport import _byte_source as transfer
 
 FORMATS = ["root-file", "root-rntuple", "parquet"]
 
@@ -157,7 +156,7 @@ def test_the_number_of_events_reads_few_columns(
 def long_lists(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Lists whose items are most of the file: of a TTree, and of records in an RNTuple."""
     chance = np.random.default_rng(5)
-    counts = chance.integers(0, 40, 4000)
+    counts = chance.integers(0, 400, 4000)
     values = ak.unflatten(chance.normal(size=counts.sum()), counts)
     paths = {kind: tmp_path_factory.mktemp("long") / f"{kind}.root" for kind in ("tree", "ntuple")}
     with uproot.recreate(paths["tree"], compression=None) as file:
@@ -181,7 +180,6 @@ def long_lists(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_lengths_of_lists_without_what_is_in_them(
     request_of: Callable[..., str],
     long_lists: dict[str, Path],
-    monkeypatch: pytest.MonkeyPatch,
     kind: str,
     result_format: str,
     share: float,
@@ -189,8 +187,6 @@ def test_lengths_of_lists_without_what_is_in_them(
 ):
     if column == "muons" and kind == "tree":
         pytest.skip("a TTree has no lists of records")
-    for name in ("_HEAD", "_TAIL", "_AHEAD"):
-        monkeypatch.setattr(transfer, name, 2000)
     with uproot.open(long_lists[kind]) as file:
         lists = file["events"].arrays()[column]
     events, report = from_servicex(request_of(long_lists[kind], result_format), report=True)
