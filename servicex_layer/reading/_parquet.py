@@ -44,7 +44,8 @@ class ParquetTable:
         self._name = file
         self._body = body
         try:
-            self._file = pq.ParquetFile(pa.PythonFile(ArrowFile(body), mode="r"))
+            # `read` prefetches; pyarrow's own prefetching would bridge gaps, and fetch them again.
+            self._file = pq.ParquetFile(pa.PythonFile(ArrowFile(body), mode="r"), pre_buffer=False)
         except (pa.ArrowException, OSError) as error:
             raise self._corrupt(error) from error
         self.entries = self._file.metadata.num_rows

@@ -131,9 +131,7 @@ def test_integer_that_float64_cannot_hold_is_an_error(dtype: str):
         (ak.Array([{"a": 1, "b": 2}]), "{a: int64}"),
     ],
 )
-def test_lossy_casts_are_errors_that_name_file_column_and_both_types(
-    array: ak.Array, datashape: str
-):
+def test_lossy_casts_are_errors_with_the_file_column_and_types(array: ak.Array, datashape: str):
     with pytest.raises(SchemaMismatchError) as caught:
         cast_column(array, datashape)
     message = str(caught.value)

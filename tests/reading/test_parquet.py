@@ -44,5 +44,5 @@ def test_missing_column_is_an_error(tmp_path: Path):
 
 def test_other_bytes_are_an_error(tmp_path: Path):
     (tmp_path / "a").write_bytes(b"PAR1" * 10)
-    with pytest.raises(CorruptResultError, match="^The file a cannot be read as a Parquet file: "):
+    with pytest.raises(CorruptResultError, match=r"^The file a cannot be read as a Parquet file: "):
         ParquetTable(RecordingBytes(tmp_path / "a"), "The file a")

@@ -87,7 +87,7 @@ def test_fetch_announces_columns_without_reading_them(one_tree: Path):
 
 def test_errors_of_uproot_name_the_file(one_tree: Path):
     one_tree.write_bytes(b"root" + bytes(100))
-    with pytest.raises(CorruptResultError, match="^The file a cannot be read as a ROOT file: "):
+    with pytest.raises(CorruptResultError, match=r"^The file a cannot be read as a ROOT file: "):
         RootTree(RecordingBytes(one_tree), None, "The file a")
 
 

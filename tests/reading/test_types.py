@@ -61,7 +61,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
-            body = server.body
+            body = files.body
             match = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
             if match:
                 start, stop = int(match[1]), min(int(match[2]) + 1, len(body))
@@ -87,10 +87,10 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     http_server = HTTPServer(("127.0.0.1", 0), Handler)
     thread = Thread(target=http_server.serve_forever, args=(0.01,))
     thread.start()
-    server = Server(f"http://127.0.0.1:{http_server.server_address[1]}/a")
+    files = Server(f"http://127.0.0.1:{http_server.server_address[1]}/a")
     threshold = "1GB" if request.param == "whole" else 0
     with dask.config.set({"servicex-layer.range-threshold": threshold}):
-        yield server
+        yield files
     http_server.shutdown()
     thread.join()
     http_server.server_close()

@@ -131,7 +131,7 @@ def test_nulls_of_the_official_client_are_taken_as_absent():
 @pytest.mark.parametrize(
     ("selection", "message"),
     [
-        ("", "not JSON"),
+        ("", "not valid JSON"),
         ("{}", "list"),
         ("[]", "list"),
         ("[1]", "must be an object"),
