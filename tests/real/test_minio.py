@@ -27,7 +27,7 @@ from servicex_layer.errors import (
     BackendUnreachableError,
     MissingObjectError,
 )
-from servicex_layer.feed._feed import CompletionFeed
+from servicex_layer.feed._feed import RequestFeed
 from servicex_layer.local import LocalServiceX
 from servicex_layer.net._retry import tls_context
 from servicex_layer.reading._read import read_form
@@ -92,7 +92,7 @@ def put(store, bucket, names):
 
 
 @pytest.fixture
-def feed_of(serve) -> Callable[..., CompletionFeed]:
+def feed_of(serve) -> Callable[..., RequestFeed]:
     """Make the feed of a bucket for which a backend of 2024 reports a number of results."""
 
     def feed_of(store, bucket, files, completed=None):
@@ -110,7 +110,7 @@ def feed_of(serve) -> Callable[..., CompletionFeed]:
             return 200, httpx.Response(200, json=content).content, {}
 
         rest = RestClient(Backend("scripted", serve(answer)), 0.0)
-        return CompletionFeed(rest, bucket, Polling(0.0, 0.0, 0.0, 5.0, None, 5.0))
+        return RequestFeed(rest, bucket, Polling(0.0, 0.0, 0.0, 5.0, None, 5.0))
 
     return feed_of
 
