@@ -212,6 +212,8 @@ class Dispatcher:
         return outcome
 
     async def _wait(self, request: TransformRequest, seconds: float) -> None:
+        if request.is_terminal:  # canceled before the delay began
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(None) as scope:
                 self._delays[scope] = request
