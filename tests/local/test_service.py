@@ -209,7 +209,7 @@ def test_impossible_submissions_are_rejected(source):
             ([source], {}, "exactly one of tree and selection"),
             ([source], {"tree": "t", "selection": "[]"}, "exactly one of tree and selection"),
             ([source], {"selection": [], "cut": "x"}, "need tree"),
-            ([source], {"selection": "nonsense"}, "not JSON"),
+            ([source], {"selection": "nonsense"}, "not valid JSON"),
             ([source], {"tree": "t", "result_format": "hdf5"}, "result-format"),
         ]
         for files, options, message in cases:
