@@ -181,7 +181,7 @@ def said():
             messages.append(record.getMessage())
 
     handler = Handler()
-    logger = logging.getLogger("servicex_layer.rest")
+    logger = logging.getLogger("servicex_layer.backend")
     logger.addHandler(handler)
     yield messages
     logger.removeHandler(handler)
