@@ -15,7 +15,7 @@ from servicex_layer._config import Polling
 from servicex_layer._model import Backend
 from servicex_layer.backend import RestClient
 from servicex_layer.errors import CompletionOrderError, ProtocolError
-from servicex_layer.feed._feed import CompletionFeed
+from servicex_layer.feed._feed import RequestFeed
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def feed_of(serve):
     def feed_of(script, *, settled=False, retry_timeout=0.0):
         rest = RestClient(Backend("scripted", script.serve(serve)), retry_timeout)
         polling = Polling(0.0, 0.0, 0.0, 5.0, None, retry_timeout)
-        return CompletionFeed(rest, script.request_id, polling, settled=settled)
+        return RequestFeed(rest, script.request_id, polling, settled=settled)
 
     return feed_of
 
