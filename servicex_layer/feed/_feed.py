@@ -17,7 +17,6 @@ from servicex_layer.errors import (
     ServiceXLayerWarning,
     UnknownRequestError,
 )
-from servicex_layer.feed._clock import SYSTEM_CLOCK, Clock
 from servicex_layer.feed._ledger import Ledger
 from servicex_layer.feed._listing import Listing, open_listing
 from servicex_layer.feed._outcome import failed_files_warning, repeated_inputs_warning
@@ -34,6 +33,7 @@ from servicex_layer.feed._read_progress import ReadProgress
 from servicex_layer.feed._resolve import PENDING, Snapshot, is_pending, resolve
 from servicex_layer.feed._settled import SettledLedger, SettledListing
 from servicex_layer.feed._url_cache import UrlCache
+from servicex_layer.net import SYSTEM_CLOCK, Clock
 from servicex_layer.store import open_store
 
 __all__ = ["BATCH", "RequestFeed", "Warn"]
