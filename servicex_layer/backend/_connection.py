@@ -1,4 +1,4 @@
-"""Calls to one backend: authentication, retries, outages, and the server's clock."""
+"""One call to a backend: retries, outages and the server's clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the argument ``form`` of `servicex_layer.from_servicex` accepts."""
+"""Dispatches the argument ``form=`` by its type: everything that it accepts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server's database: all requests and their rows, behind one lock."""
+"""The server's memory: all requests and their rows, behind one lock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The handlers of the server's routes."""
+"""What each route of the server answers."""
 
 from __future__ import annotations
 

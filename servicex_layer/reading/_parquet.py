@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 from awkward.forms import Form, RecordForm
 
 from servicex_layer.errors import CorruptResultError
-from servicex_layer.reading._arrow_file import ArrowFile
 from servicex_layer.reading._columns import missing_column_error, select_columns
+from servicex_layer.reading._pyarrow_adapter import ArrowFile
 from servicex_layer.transport import ByteSource, Range
 
 __all__ = ["ParquetTable"]

@@ -1,4 +1,4 @@
-"""Reads chosen columns of one result, in any of ServiceX's formats."""
+"""Chooses the reader by the format of the result, and reads the chosen columns."""
 
 from __future__ import annotations
 

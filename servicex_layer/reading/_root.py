@@ -23,7 +23,7 @@ from servicex_layer.reading._columns import select_columns
 from servicex_layer.reading._placeholders import lists_of_lengths
 from servicex_layer.reading._rntuple import Fields
 from servicex_layer.reading._ttree import Branches
-from servicex_layer.reading._uproot_source import UprootSource
+from servicex_layer.reading._uproot_adapter import UprootSource
 from servicex_layer.transport import ByteSource, Range
 
 __all__ = ["RootTree"]

@@ -1,4 +1,4 @@
-"""The picture of a report, drawn with matplotlib."""
+"""Draws the timeline with matplotlib, which is slow to import."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A report as a picture; matplotlib is imported only when one is drawn."""
+"""`timeline`: a report as a picture."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from servicex_layer.store._base import Store, open_store
+from servicex_layer.store._choice import open_store
+from servicex_layer.store._protocol import Store
 
 __all__ = ["Store", "open_store"]

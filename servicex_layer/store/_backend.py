@@ -1,4 +1,4 @@
-"""The stores whose results the backend lists."""
+"""Stores of backends that list the results themselves: signed URLs, and volumes."""
 
 from __future__ import annotations
 

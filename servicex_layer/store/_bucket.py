@@ -1,4 +1,4 @@
-"""The bucket of one request: listing it and signing URLs, with the minio client."""
+"""One bucket of an S3 store, through the minio client: listing it, and signing URLs."""
 
 from __future__ import annotations
 

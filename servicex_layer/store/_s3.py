@@ -1,4 +1,4 @@
-"""The stores of backends that leave access to their S3 store to the client."""
+"""S3 stores, for backends that don't sign URLs: presigned URLs, and listings of the bucket."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 from reading.results import RecordingBytes  # type: ignore[import-not-found]
 
-from servicex_layer.reading._arrow_file import ArrowFile
+from servicex_layer.reading._pyarrow_adapter import ArrowFile
 
 
 def test_file_seeks_and_reads(tmp_path: Path):

@@ -1,42 +1,13 @@
-"""The protocol of all stores, and the choice of a request's store."""
+"""Chooses the store of a request: the one place that knows every kind of store."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Protocol
-
-from servicex_layer._model import Location, ResultRow, TransformStatus
+from servicex_layer._model import TransformStatus
 from servicex_layer.backend import RestClient
 from servicex_layer.errors import BackendError
+from servicex_layer.store._protocol import Store
 
-__all__ = ["Store", "open_store"]
-
-
-class Store(Protocol):
-    """The results of one request: which are finished, and where they are."""
-
-    eventually_consistent: bool
-    """Whether a result can appear here after the counters include it."""
-
-    async def urls(self, names: Sequence[str], *, refused: bool = False) -> Mapping[str, Location]:
-        """Return where results are; missing results may be left out.
-
-        `refused` means that an earlier URL was refused when it was used.
-        """
-        ...
-
-    async def list_finished(self, since: datetime | None) -> list[ResultRow]:
-        """Return finished files in no particular order: at least those newer than `since`."""
-        ...
-
-    def expected_rows(self, status: TransformStatus) -> int:
-        """Return how many rows `list_finished` has at least, by the counters of a status."""
-        ...
-
-    def now(self) -> datetime:
-        """Return the time (UTC) of the clock that dates the rows; never ahead of it."""
-        ...
+__all__ = ["open_store"]
 
 
 async def open_store(rest: RestClient, status: TransformStatus, retry_timeout: float) -> Store:

@@ -8,7 +8,7 @@ import uproot
 from reading.results import RecordingBytes  # type: ignore[import-not-found]
 from uproot.source.chunk import Chunk
 
-from servicex_layer.reading._uproot_source import UprootSource
+from servicex_layer.reading._uproot_adapter import UprootSource
 
 
 def test_uproot_reads_through_the_source(one_tree: Path):
