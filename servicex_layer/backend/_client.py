@@ -12,6 +12,7 @@ from urllib.parse import quote
 import httpx
 
 from servicex_layer._model import Location, ResultRow, TransformStatus, is_sendable
+from servicex_layer.backend._auth import is_rejection
 from servicex_layer.backend._connection import Connection
 from servicex_layer.errors import (
     AuthorizationError,
@@ -136,7 +137,7 @@ class RestClient(Connection):
         request_id: str | None = None,
     ) -> dict[str, Any]:
         response = await self.send(method, path, json=body, params=params)
-        if response.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        if is_rejection(response) or response.status_code == HTTPStatus.FORBIDDEN:
             raise AuthorizationError(
                 f"{self._subject} does not allow {method} {path} ({response.status_code}: "
                 f"{_message(response)}). Get a new token from its web page and put it into your "
@@ -174,6 +175,9 @@ def _path(request_id: str) -> str:
 
 def _message(response: httpx.Response) -> str:
     answer = json_or_none(response)
-    if isinstance(answer, dict) and "message" in answer:
-        return str(answer["message"])
+    if isinstance(answer, dict):
+        # ServiceX says "message", its library for tokens "msg".
+        for key in ("message", "msg"):
+            if key in answer:
+                return str(answer[key])
     return response.reason_phrase or "no message"

@@ -11,7 +11,7 @@ from fake_clock import AutomaticClock  # type: ignore[import-not-found]
 from servicex_layer._config import find_backend
 from servicex_layer._model import Backend
 from servicex_layer.backend import RestClient, bearer_token
-from servicex_layer.errors import AuthorizationError
+from servicex_layer.errors import AuthorizationError, BackendError
 from servicex_layer.local import LocalServiceX
 
 
@@ -87,6 +87,27 @@ def test_a_renewed_token_that_is_rejected_as_well_is_an_error(client_of, call):
     with pytest.raises(AuthorizationError, match=r"does not allow GET /servicex .*401: no"):
         call(client_of(server, token="refresh"), RestClient.capabilities)
     assert server.paths == ["/token/refresh", "/servicex", "/token/refresh", "/servicex"]
+
+
+def test_a_malformed_token_that_is_answered_with_422_is_renewed_once(client_of, call):
+    server = TokenServer(rejected=1, body=b'{"msg": "Not enough segments"}', status=422)
+    call(client_of(server, token="refresh"), RestClient.capabilities)
+    assert server.paths == ["/token/refresh", "/servicex", "/token/refresh", "/servicex"]
+
+
+def test_a_malformed_token_that_stays_rejected_is_an_error_with_the_servers_text(client_of, call):
+    server = TokenServer(rejected=2, body=b'{"msg": "Not enough segments"}', status=422)
+    with pytest.raises(AuthorizationError, match=r"422: Not enough segments"):
+        call(client_of(server, token="refresh"), RestClient.capabilities)
+    assert server.paths == ["/token/refresh", "/servicex", "/token/refresh", "/servicex"]
+
+
+def test_a_422_about_anything_else_is_not_about_the_token(client_of, call):
+    server = TokenServer(rejected=1, body=b'{"message": "no such format"}', status=422)
+    with pytest.raises(BackendError, match="422: no such format") as caught:
+        call(client_of(server, token="refresh"), RestClient.capabilities)
+    assert not isinstance(caught.value, AuthorizationError)
+    assert server.issued == 1
 
 
 def test_without_a_refresh_token_a_rejected_call_is_not_repeated(client_of, call):
