@@ -22,6 +22,7 @@ from servicex_layer.local._middleware import (
     ServerDate,
     TrafficCounter,
 )
+from servicex_layer.local._token_issuer import RejectedTokenError
 
 _TRANSFORMATION = "/servicex/transformation"
 
@@ -70,14 +71,24 @@ def build_app(
             *([results] if POLL_RESULTS in capabilities else []),
             route("cancel", f"{request}/cancel", handlers.cancel, "GET", "POST"),
             route("dataset", "/servicex/datasets/{did_id:int}", handlers.dataset, "GET"),
+            route("logs", "/logs/{request_id}", handlers.logs, "GET", public=True),
             # the signature in the URL is the authorization
             route("file", file_path("{request_id}", "{name}"), handlers.file, "GET", public=True),
         ],
         middleware=[Middleware(ServerDate, clock=handlers.clock)],
-        exception_handlers={HTTPException: _error_response},
+        exception_handlers={
+            HTTPException: _error_response,
+            RejectedTokenError: _rejected_token_response,
+        },
     )
 
 
 async def _error_response(_call: Request, error: Exception) -> Response:
     rejection = cast("HTTPException", error)  # Starlette passes the class it is registered for
     return JSONResponse({"message": rejection.detail}, rejection.status_code, rejection.headers)
+
+
+async def _rejected_token_response(_call: Request, error: Exception) -> Response:
+    rejection = cast("RejectedTokenError", error)
+    # "msg", not "message": this answer is that of the library that checks tokens
+    return JSONResponse({"msg": str(rejection)}, rejection.status)

@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import bisect
+import dataclasses
+import itertools
 import random
 import threading
 import uuid
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from servicex_layer.errors import BackendUnreachableError, InvalidArgumentError
 from servicex_layer.local._clock import Clock
+from servicex_layer.local._faults import Faults
 from servicex_layer.local._job import Done, Failed, Outcome
-from servicex_layer.local._object_names import object_names
+from servicex_layer.local._object_name import object_name
 from servicex_layer.local._request import ResultRow, Submission, TransformRequest
 
 APP_VERSION = "servicex-layer-local"
 IMAGE = "servicex-layer/local"
 
 _CREATED_AT = attrgetter("created_at")
+_REASONS = 10
+"""The number of failed files whose reasons ``failure-info`` holds."""
 
 
 class Database:
     """All requests of a server and the state of their files. Thread-safe.
 
     As on a ServiceX server, a row is visible before the counters include it, and a request is
-    ``Complete`` only when they include all its rows.
+    ``Complete`` only when they include all its rows. Files in flight when a request is canceled
+    are still reported, and can complete it.
 
     Parameters
     ----------
@@ -38,16 +44,28 @@ class Database:
         Seed of the order of rows and of the gaps between their ids.
     workers
         The number of workers that a status names.
+    faults
+        Faults of rows.
+    url
+        The server's URL, for the URLs of logs.
     store
         Keys that a status has in addition: those of the object store.
     """
 
     def __init__(
-        self, clock: Clock, seed: int, workers: int, store: Mapping[str, Any] | None = None
+        self,
+        clock: Clock,
+        seed: int,
+        workers: int,
+        faults: Faults,
+        url: str,
+        store: Mapping[str, Any] | None = None,
     ) -> None:
         self._clock = clock
-        self._store = dict(store or {})
         self._workers = workers
+        self._faults = faults
+        self._url = url
+        self._store = dict(store or {})
         self._random = random.Random(seed)
         self._changed = threading.Condition()
         self._requests: dict[str, TransformRequest] = {}
@@ -71,7 +89,7 @@ class Database:
 
     def add(self, submission: Submission) -> TransformRequest:
         """Add a new request."""
-        objects = object_names(submission.inputs)
+        objects = [object_name(path) for path in submission.inputs]
         with self._changed:
             request = TransformRequest(
                 id=str(uuid.uuid4()),
@@ -89,19 +107,29 @@ class Database:
         with self._changed:
             return self._requests.get(request_id)
 
+    def get_by_number(self, number: int) -> TransformRequest | None:
+        """Return the request with a number, counted from 1, None if it is unknown."""
+        with self._changed:
+            request = self._by_number.get(number)
+            return request and self._requests.get(request.id)
+
     def ids(self) -> list[str]:
         """Return the ids of all requests."""
         with self._changed:
             return list(self._requests)
 
-    def remove(self, request: TransformRequest) -> list[Path]:
-        """Remove a request and return its result files, which the caller must unlink."""
+    def remove(self, request: TransformRequest) -> list[Path] | None:
+        """Remove a request and return its result files, which the caller must unlink.
+
+        Return None, and change nothing, if the request has not ended.
+        """
         with self._changed:
-            self._end(request, "Canceled")
+            if not request.is_terminal:
+                return None
+            request.status = "Deleted"  # so that files in flight are dropped
             self._requests.pop(request.id, None)
-            paths = list(request.results.values())
             request.results.clear()
-            return paths
+            return list(request.paths)
 
     def close(self) -> None:
         """Wake up all threads that wait in `release`: no file finishes any more."""
@@ -115,7 +143,7 @@ class Database:
         """Return the status of a request as ServiceX sends it."""
         with self._changed:
             submission = request.submission
-            remaining = request.files - request.completed - request.failed
+            remaining = request.files - request.completed - len(request.failures)
             return {
                 "request_id": request.id,
                 "did": submission.did or "File List Provided in Request",
@@ -129,15 +157,16 @@ class Database:
                 "result-format": submission.result_format,
                 "generated-code-cm": f"{request.id}-generated-source",
                 "status": request.status,
-                "failure-info": request.failure_info,
+                "failure-info": request.failure_info or _summary(request),
                 "app-version": APP_VERSION,
                 "code-gen-image": IMAGE,
                 "files": request.files,
                 "files-completed": request.completed,
-                "files-failed": request.failed,
+                "files-failed": len(request.failures),
                 "files-remaining": remaining if request.files else None,
                 "submit-time": _zulu(request.submitted),
                 "finish-time": _zulu(request.finished) if request.finished else "None",
+                "log-url": f"{self._url}/logs/{request.id}",
                 **self._store,
             }
 
@@ -145,6 +174,11 @@ class Database:
         """Return the status of each request."""
         with self._changed:
             return [self.status(request) for request in self._requests.values()]
+
+    def log(self, request: TransformRequest) -> str:
+        """Return a line for each failed file: its input and the reason."""
+        with self._changed:
+            return "".join(f"{_reason(row)}\n" for row in request.failures.values())
 
     def rows(self, request: TransformRequest, later_than: datetime | None) -> list[ResultRow]:
         """Return the visible rows created after `later_than`, in no particular order."""
@@ -171,7 +205,7 @@ class Database:
                 "id": did_id,
                 "name": did or f"File List {did_id}",
                 "did_finder": "none" if did is None else did.partition("://")[0],
-                "n_files": request.files,
+                "n_files": request.dataset_files,
                 "size": 0,
                 "events": 0,
                 "last_used": _zulu(request.submitted),
@@ -198,26 +232,24 @@ class Database:
         """Raise the number of files that the lookup has found."""
         with self._changed:
             request.files += count
+            request.dataset_files += count
 
-    def end_lookup(self, request: TransformRequest) -> None:
-        """End the lookup: the number of files is final."""
+    def end_lookup(self, request: TransformRequest, left_out: int = 0) -> None:
+        """End the lookup: the number of files is final, without those that were left out."""
         with self._changed:
             request.lookup_done = True
+            request.dataset_files += left_out
             self.advance(request, "Running")
             self._complete_if_counted(request)
 
     def end_transformation(
         self, request: TransformRequest, index: int, outcome: Outcome, seconds: float, path: Path
     ) -> bool:
-        """Store how a transformation ended; return False if the request is terminal."""
+        """Store how a transformation ended; return False if the request doesn't accept rows."""
         with self._changed:
-            if request.is_terminal:
+            if not request.accepts_rows:
                 return False
-            request.transformed[index] = (outcome, seconds)
-            if isinstance(outcome, Done):
-                if request.submission.result_destination == "volume":
-                    request.objects[index] = str(path)
-                request.results[request.objects[index]] = path
+            self._store_outcome(request, index, outcome, seconds, path)
             self._changed.notify_all()
             return True
 
@@ -230,17 +262,18 @@ class Database:
             request.reported.add(index)
             return ResultRow(
                 id=self._row_id,
+                index=index,
                 input=request.submission.inputs[index],
-                object=request.objects[index],
+                object=self._object_in_row(request, index, outcome),
                 outcome=outcome,
                 seconds=seconds,
-                created_at=created_at,
+                created_at=created_at + timedelta(seconds=self._faults.utc_offset),
             )
 
     def publish(self, request: TransformRequest, rows: Iterable[ResultRow]) -> None:
         """Make rows visible, all at once."""
         with self._changed:
-            if request.is_terminal:
+            if not request.accepts_rows:
                 return
             for row in rows:
                 bisect.insort(request.rows, row, key=_CREATED_AT)
@@ -249,13 +282,15 @@ class Database:
     def count(self, request: TransformRequest, rows: Iterable[ResultRow] | None = None) -> None:
         """Add visible rows to the counters: all of them if `rows` is None."""
         with self._changed:
-            if request.is_terminal:
+            if not request.accepts_rows:
                 return
             for row in list(request.uncounted.values()) if rows is None else rows:
-                if request.uncounted.pop(row.id, None) is None:
+                # the row may have been updated since it was published
+                visible = request.uncounted.pop(row.id, None)
+                if visible is None:
                     continue
-                if isinstance(row.outcome, Failed):
-                    request.failed += 1
+                if isinstance(visible.outcome, Failed):
+                    request.failures[visible.id] = visible
                 else:
                     request.completed += 1
             self._complete_if_counted(request)
@@ -287,9 +322,10 @@ class Database:
             )
             if self._closed:
                 raise BackendUnreachableError("the embedded ServiceX was stopped")
-            if request.is_terminal:
+            if not request.accepts_rows or not request.transformed.keys() >= set(indices):
                 raise InvalidArgumentError(
-                    f"nothing can be released: request {request.id} is {request.status}"
+                    f"input files {indices} cannot be released: request {request.id} is "
+                    f"{request.status}"
                 )
             repeated = request.reported.intersection(indices)
             if repeated:
@@ -302,6 +338,42 @@ class Database:
             if counted:
                 self.count(request, rows)
 
+    def update_row(
+        self, request: TransformRequest, index: int, outcome: Outcome, seconds: float, path: Path
+    ) -> None:
+        """Replace the outcome in the row of a file; the counters follow.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If the file has no visible row.
+        """
+        with self._changed:
+            place = self._place_of_row(request, index)
+            before = request.rows[place]
+            self._store_outcome(request, index, outcome, seconds, path)
+            row = dataclasses.replace(
+                before,
+                object=self._object_in_row(request, index, outcome),
+                outcome=outcome,
+                seconds=seconds,
+            )
+            request.rows[place] = row
+            if before.id in request.uncounted:
+                request.uncounted[before.id] = row
+                return
+            if request.failures.pop(before.id, None) is None:
+                request.completed -= 1
+            if isinstance(outcome, Failed):
+                request.failures[before.id] = row
+            else:
+                request.completed += 1
+
+    def require_row(self, request: TransformRequest, index: int) -> None:
+        """Raise an `InvalidArgumentError` if a file has no visible row."""
+        with self._changed:
+            self._place_of_row(request, index)
+
     def cancel(self, request: TransformRequest) -> bool:
         """Cancel a request; return False if it is terminal already."""
         with self._changed:
@@ -313,9 +385,38 @@ class Database:
             if self._end(request, status):
                 request.failure_info = reason
 
+    def _place_of_row(self, request: TransformRequest, index: int) -> int:
+        for place, row in enumerate(request.rows):
+            if row.index == index:
+                return place
+        raise InvalidArgumentError(
+            f"input file {index} of request {request.id} has no row yet: wait until it is reported"
+        )
+
+    def _store_outcome(
+        self, request: TransformRequest, index: int, outcome: Outcome, seconds: float, path: Path
+    ) -> None:
+        request.transformed[index] = (outcome, seconds)
+        if isinstance(outcome, Done):
+            if request.submission.result_destination == "volume":
+                request.objects[index] = str(path)
+            request.paths.add(path)
+            request.results[request.objects[index]] = path
+
+    def _object_in_row(self, request: TransformRequest, index: int, outcome: Outcome) -> str:
+        if isinstance(outcome, Failed) and not outcome.bytes:
+            return "none"
+        on_volume = request.submission.result_destination == "volume"
+        if on_volume and self._faults.unnamed_on_volume:
+            return "none"
+        return request.objects[index]
+
     def _complete_if_counted(self, request: TransformRequest) -> None:
-        if request.lookup_done and request.completed + request.failed == request.files:
-            self._end(request, "Complete")
+        counted = request.completed + len(request.failures)
+        if request.lookup_done and request.accepts_rows and counted == request.files:
+            request.status = "Complete"
+            request.finished = self._clock.now()
+            self._changed.notify_all()
 
     def _end(self, request: TransformRequest, status: str) -> bool:
         if request.is_terminal:
@@ -324,6 +425,17 @@ class Database:
         request.finished = self._clock.now()
         self._changed.notify_all()
         return True
+
+
+def _summary(request: TransformRequest) -> str:
+    reasons = [_reason(row) for row in itertools.islice(request.failures.values(), _REASONS)]
+    more = len(request.failures) - len(reasons)
+    return "; ".join(reasons + [f"and {more} more"] * (more > 0))
+
+
+def _reason(row: ResultRow) -> str:
+    reason = row.outcome.reason if isinstance(row.outcome, Failed) else ""
+    return f"{row.input}: {' '.join(reason.split())}"
 
 
 def _zulu(time: datetime) -> str:

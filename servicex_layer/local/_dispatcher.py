@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from pathlib import Path
 
@@ -74,16 +75,16 @@ class Dispatcher:
         self._uploads: asyncio.TaskGroup
         self._requests: asyncio.Queue[TransformRequest] = asyncio.Queue()
         self._files: asyncio.Queue[tuple[TransformRequest, int]] = asyncio.Queue()
-        self._active: dict[asyncio.Timeout, TransformRequest] = {}
+        self._delays: dict[asyncio.Timeout, TransformRequest] = {}
 
     def take(self, request: TransformRequest) -> None:
         """Start a new request."""
         self._requests.put_nowait(request)
 
     def drop(self, request: TransformRequest) -> None:
-        """Free the slots of a request that has ended."""
-        for scope, active in self._active.items():
-            if active is request:
+        """End the delays of a canceled request: its files in flight are reported now."""
+        for scope, delayed in self._delays.items():
+            if delayed is request:
                 scope.reschedule(asyncio.get_running_loop().time())
 
     async def run(self) -> None:
@@ -111,6 +112,8 @@ class Dispatcher:
         loop = asyncio.get_running_loop()
         started = loop.time()
         files = len(request.objects)
+        if self._faults.complete_after is not None:
+            files = min(files, self._faults.complete_after)
         step = self._lookup_time / max(files, 1)
         done = 0
         while done < files and not request.is_terminal:
@@ -121,7 +124,8 @@ class Dispatcher:
             for index in range(done, until):
                 self._files.put_nowait((request, index))
             done = until
-        self._database.end_lookup(request)
+        if not request.is_terminal:
+            self._database.end_lookup(request, left_out=len(request.objects) - files)
 
     async def _run_slot(self) -> None:
         worker = WorkerProcess()
@@ -132,14 +136,7 @@ class Dispatcher:
                 if request.is_terminal or fate.never_ends:
                     continue
                 try:
-                    async with asyncio.timeout(None) as scope:
-                        self._active[scope] = request
-                        try:
-                            await self._transform(worker, request, index, fate)
-                        finally:
-                            del self._active[scope]
-                except TimeoutError:
-                    _LOG.info("request %s was dropped", request.id)
+                    await self._transform(worker, request, index, fate)
                 except (OSError, BackendError) as error:
                     _LOG.exception("request %s cannot be transformed", request.id)
                     self._database.fail(request, "Fatal", f"cannot transform: {error}")
@@ -153,20 +150,10 @@ class Dispatcher:
         started = loop.time()
         path = self._directory / f"{request.id}-{index}"
         submission = request.submission
-        outcome: Outcome
         keep = False
         try:
-            if fate.fails:
-                outcome = Failed("made to fail")
-            else:
-                job = Job(
-                    submission.inputs[index],
-                    submission.selection,
-                    str(path),
-                    submission.result_format,
-                )
-                outcome = await worker.run(job)
-            await asyncio.sleep(started + self._delay * fate.jitter - loop.time())
+            outcome = await self._outcome(worker, request, index, path, fails=fate.fails)
+            await self._wait(request, started + self._delay * fate.jitter - loop.time())
             if self._store is not None and not self._uploads_late and isinstance(outcome, Done):
                 await asyncio.to_thread(self._store.put, request.id, request.objects[index], path)
             accepted = self._database.end_transformation(
@@ -180,6 +167,60 @@ class Dispatcher:
             _LOG.info("%s of request %s: %s", submission.inputs[index], request.id, outcome.reason)
         if accepted and not submission.manual:
             self._report(request, index, fate)
+
+    async def retransform(self, request: TransformRequest, index: int, *, success: bool) -> None:
+        """Transform a reported file again, and update its row in place.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If the file is not reported yet.
+        BackendError
+            If the store refuses the result.
+        """
+        self._database.require_row(request, index)
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        path = self._directory / f"{request.id}-{index}"
+        new_path = path.with_name(f"{path.name}-again")
+        worker = WorkerProcess()
+        try:
+            outcome = await self._outcome(worker, request, index, new_path, fails=not success)
+        finally:
+            await worker.kill()
+        if isinstance(outcome, Failed):
+            new_path.unlink(missing_ok=True)
+        else:
+            new_path.replace(path)
+            if self._store is not None:
+                await asyncio.to_thread(self._store.put, request.id, request.objects[index], path)
+        self._database.update_row(request, index, outcome, loop.time() - started, path)
+
+    async def _outcome(
+        self, worker: WorkerProcess, request: TransformRequest, index: int, path: Path, fails: bool
+    ) -> Outcome:
+        if fails and not self._faults.failed_uploads:
+            return Failed("made to fail")
+        submission = request.submission
+        job = Job(
+            submission.inputs[index], submission.selection, str(path), submission.result_format
+        )
+        outcome = await worker.run(job)
+        if fails and isinstance(outcome, Done):
+            path.unlink()
+            return Failed("the upload was made to fail", outcome.bytes)
+        return outcome
+
+    async def _wait(self, request: TransformRequest, seconds: float) -> None:
+        if request.is_terminal:  # canceled before the delay began
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(None) as scope:
+                self._delays[scope] = request
+                try:
+                    await asyncio.sleep(seconds)
+                finally:
+                    del self._delays[scope]
 
     def _report(self, request: TransformRequest, index: int, fate: FileFate) -> None:
         created_at = self._clock.now()

@@ -49,6 +49,17 @@ class Faults:
         Indices of the input files whose transformation never ends. Other files don't wait for them.
     clock_offset
         Seconds by which the server's clock is ahead of this machine's.
+    failed_uploads
+        Transform the ``failing`` files, but fail to upload their results: their rows have an object
+        name and a size, and only ``transform_status`` is ``failure``.
+    complete_after
+        The number of files after which the lookup of a request ends and leaves out the others, as
+        if the first batch were finished before the lookup: the request becomes ``Complete`` too
+        early, on servers of 2024 and 2025. ``GET /servicex/datasets/{did_id}`` has all files.
+    unnamed_on_volume
+        Name results on a volume ``none`` in their rows.
+    utc_offset
+        Seconds by which ``created_at`` is ahead of UTC, as if the database used local time.
     http
         Faults of calls. Of those of one route, only the first that matches a call happens.
 
@@ -66,6 +77,10 @@ class Faults:
     failing: AbstractSet[int] | float = frozenset()
     never: AbstractSet[int] = frozenset()
     clock_offset: float = 0.0
+    failed_uploads: bool = False
+    complete_after: int | None = None
+    unnamed_on_volume: bool = False
+    utc_offset: float = 0.0
     http: Sequence[HttpFault] = ()
 
     def __post_init__(self) -> None:
@@ -78,6 +93,9 @@ class Faults:
         else:
             _require_range("failing", self.failing, 0, 1)
         _require_indices("never", self.never)
+        if self.complete_after is not None:
+            _require_range("complete_after", self.complete_after, 1, float("inf"))
+        _require_range("utc_offset", abs(self.utc_offset), 0, 86_400)
 
     def fate(self, seed: int, request: int, index: int) -> FileFate:
         """Draw what happens to input file ``index`` of the server's request number ``request``."""

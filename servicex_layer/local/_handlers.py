@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 
 from servicex_layer.errors import BackendError
 from servicex_layer.local._clock import Clock
@@ -28,6 +29,8 @@ from servicex_layer.uproot_raw import CODEGEN
 
 POLL_RESULTS = "poll_local_transformation_results"
 GENERATE_URLS = "generate_file_urls"
+_PYTHON_3_10_TIME = re.compile(r"\d{4}-\d\d-\d\d(.\d\d(:\d\d(:\d\d(\.\d{6})?)?)?([+-]\d\d:\d\d)?)?")
+"""The times that Python 3.10 parses, and so a ServiceX server: no ``Z``, 0 or 6 digits."""
 CAPABILITIES = (POLL_RESULTS, GENERATE_URLS, "post_cancel_transform")
 
 
@@ -75,8 +78,7 @@ class Handlers:
 
     async def token(self, call: Request) -> Response:
         """Send an access token for a refresh token."""
-        if not self.tokens.is_valid(bearer_token(call), "refresh"):
-            raise HTTPException(401, "This server did not issue the refresh token")
+        self.tokens.verify(bearer_token(call), "refresh")
         return JSONResponse({"access_token": self.tokens.access_token()})
 
     async def submit(self, call: Request) -> Response:
@@ -102,8 +104,14 @@ class Handlers:
         return JSONResponse({"requests": self.database.statuses()})
 
     async def status(self, call: Request) -> Response:
-        """Send the status of a request."""
-        return JSONResponse(self.database.status(self._request(call)))
+        """Send the status of a request, known by its id or its number."""
+        request_id = call.path_params["request_id"]
+        request = self.database.get_by_number(int(request_id)) if request_id.isdecimal() else None
+        return JSONResponse(self.database.status(request or self._request(call)))
+
+    async def logs(self, call: Request) -> Response:
+        """Send the reasons of failed files as plain text."""
+        return PlainTextResponse(self.database.log(self._request(call)))
 
     async def results(self, call: Request) -> Response:
         """Send the rows of a request; none if it is unknown."""
@@ -127,7 +135,8 @@ class Handlers:
         """Delete a request and its results."""
         request = self._request(call)
         paths = self.database.remove(request)
-        self.drop(request)
+        if paths is None:
+            raise HTTPException(400, f"Transform {request.id} is still in progress")
         await run_in_threadpool(_unlink, paths)
         if self.store is not None:
             await run_in_threadpool(self.store.remove, request.id)
@@ -212,8 +221,14 @@ def _parse_object(body: bytes) -> dict[str, Any]:
 def _parse_time(text: str | None) -> datetime | None:
     if text is None:
         return None
+    if not _PYTHON_3_10_TIME.fullmatch(text):
+        raise _bad_time(text)
     try:
         time = datetime.fromisoformat(text)
     except ValueError as error:
-        raise HTTPException(400, f"later_than is not an ISO time: {text!r}") from error
+        raise _bad_time(text) from error
     return time if time.tzinfo is None else time.astimezone(UTC).replace(tzinfo=None)
+
+
+def _bad_time(text: str) -> HTTPException:
+    return HTTPException(400, f"later_than is not an ISO time: {text!r}")

@@ -35,9 +35,10 @@ class Done:
 
 @dataclass(frozen=True)
 class Failed:
-    """A transformation that failed."""
+    """A transformation that failed, or whose result of so many bytes could not be uploaded."""
 
     reason: str
+    bytes: int = 0
 
 
 Outcome = Done | Failed

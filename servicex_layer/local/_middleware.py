@@ -82,9 +82,8 @@ class Authorization:
     tokens: TokenIssuer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a call on, or raise for its 401."""
-        if not self.tokens.is_valid(bearer_token(Request(scope)), "access"):
-            raise HTTPException(401, "The call has no valid access token")
+        """Pass a call on, or raise for its 401 or 422."""
+        self.tokens.verify(bearer_token(Request(scope)), "access")
         await self.app(scope, receive, send)
 
 
@@ -108,6 +107,8 @@ class ServerDate:
 
 
 def bearer_token(call: Request) -> str:
-    """Return the bearer token of a call, "" if it has none."""
+    """Return the bearer token of a call, or raise for a 401 if it has none."""
     scheme, _, token = call.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+    if scheme.lower() != "bearer" or not token.strip():
+        raise HTTPException(401, "The call has no bearer token")
+    return token.strip()

@@ -29,26 +29,28 @@ class ResultRow:
     """A row of ``results``."""
 
     id: int
+    index: int
+    """The index of the input file in the submission."""
     input: str
     object: str
+    """``none`` if the row names no object."""
     outcome: Outcome
     seconds: float
     created_at: datetime
 
     def to_json(self, request_id: str) -> dict[str, Any]:
         """Return the row as ServiceX sends it."""
-        done = self.outcome if isinstance(self.outcome, Done) else None
-        events = done.events if done else 0
+        events = self.outcome.events if isinstance(self.outcome, Done) else 0
         return {
             "id": self.id,
             "request-id": request_id,
             "file-id": self.id,  # wrong, as in released servers
             "file-path": self.input,
-            "s3-object-name": self.object if done else "none",
-            "transform_status": "success" if done else "failure",
+            "s3-object-name": self.object,
+            "transform_status": "success" if isinstance(self.outcome, Done) else "failure",
             "transform_time": round(self.seconds, 3),
             "total-events": events,
-            "total-bytes": done.bytes if done else 0,
+            "total-bytes": self.outcome.bytes,
             "avg-rate": round(events / self.seconds, 3) if self.seconds else 0.0,
             "created_at": self.created_at.isoformat(),
         }
@@ -67,21 +69,31 @@ class TransformRequest:
     finished: datetime | None = None
     failure_info: str = ""
     files: int = 0
+    dataset_files: int = 0
+    """The number of files in the dataset, more than ``files`` if the lookup ended early."""
     completed: int = 0
-    failed: int = 0
     lookup_done: bool = False
     transformed: dict[int, tuple[Outcome, float]] = field(default_factory=dict)
     """Outcome and seconds of each finished transformation, by the index of its input."""
+    paths: set[Path] = field(default_factory=set)
+    """All result files."""
     results: dict[str, Path] = field(default_factory=dict)
-    """The result files by object name."""
+    """The result files by object name; of several with one name, the newest."""
     reported: set[int] = field(default_factory=set)
     """The indices of the inputs that have a row."""
     rows: list[ResultRow] = field(default_factory=list)
     """The visible rows, ordered by ``created_at``."""
     uncounted: dict[int, ResultRow] = field(default_factory=dict)
     """The visible rows, by ``id``, that the counters don't include yet."""
+    failures: dict[int, ResultRow] = field(default_factory=dict)
+    """The failed rows, by ``id``, that the counters include."""
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the status is final."""
+        """Whether the request has ended; a canceled one can still become ``Complete``."""
         return self.finished is not None
+
+    @property
+    def accepts_rows(self) -> bool:
+        """Whether files that finish now are reported: also those in flight at a cancelation."""
+        return self.finished is None or self.status == "Canceled"

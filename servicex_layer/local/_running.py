@@ -32,6 +32,7 @@ class RunningService:
     directory: ServerDirectory
     database: Database
     tokens: TokenIssuer
+    dispatcher: Dispatcher
     injector: FaultInjector
     http: HttpServer
     store: S3 | None
@@ -81,7 +82,12 @@ class RunningService:
             listener.close()
             raise
         database = Database(
-            clock, options.seed, options.parallelism, store.status() if store else None
+            clock,
+            options.seed,
+            options.parallelism,
+            options.faults,
+            url,
+            store.status() if store else None,
         )
         dispatcher = Dispatcher(
             database,
@@ -117,7 +123,7 @@ class RunningService:
             middleware=options.middleware,
         )
         http.start(app, beside=dispatcher.run())
-        return cls(url, directory, database, tokens, injector, http, store, s3_server)
+        return cls(url, directory, database, tokens, dispatcher, injector, http, store, s3_server)
 
     def manual_request(self, request_id: str) -> TransformRequest:
         """Return a manual request.

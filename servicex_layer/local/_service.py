@@ -276,6 +276,7 @@ class LocalServiceX:
         ------
         InvalidArgumentError
             If the request is unknown, not a manual one or has ended, or a file can't be released.
+            The files transformed before a request is canceled can.
         BackendUnreachableError
             If the server doesn't run, or stops meanwhile.
         """
@@ -304,6 +305,34 @@ class LocalServiceX:
         """
         running = self._get_running()
         running.database.count(running.manual_request(request_id))
+
+    def retransform(self, request_id: str, index: int, *, success: bool = True) -> None:
+        """Transform a reported file again, as ServiceX does if a transformer dies.
+
+        Its row is updated in place and keeps its ``id`` and ``created_at``; the counters follow.
+        The size of the result changes if the input file has changed.
+
+        Parameters
+        ----------
+        request_id
+            The request's id.
+        index
+            The input file, counted from 0.
+        success
+            False makes the file fail.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If the request is unknown, or the file is not reported yet.
+        BackendUnreachableError
+            If the server doesn't run.
+        BackendError
+            If the S3 store refuses the result.
+        """
+        running = self._get_running()
+        request = running.request(request_id)
+        running.http.run(running.dispatcher.retransform(request, index, success=success))
 
     def fail(self, request_id: str, reason: str) -> None:
         """End a request as ``Fatal``. Do nothing if it has ended.

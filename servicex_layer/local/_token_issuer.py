@@ -12,6 +12,14 @@ from servicex_layer.local._clock import Clock
 _ALGORITHM = "HS256"
 
 
+class RejectedTokenError(Exception):
+    """A token that the server rejects, with the status of the answer."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class TokenIssuer:
     """Issues and verifies the tokens of a server.
 
@@ -38,8 +46,14 @@ class TokenIssuer:
             {"type": "access", "exp": math.ceil(self._clock.seconds() + self._lifetime)}
         )
 
-    def is_valid(self, token: str, kind: str) -> bool:
-        """Return whether a token is this server's, of a kind (access, refresh), not expired."""
+    def verify(self, token: str, kind: str) -> None:
+        """Check that a token is this server's, of a kind (access, refresh), and not expired.
+
+        Raises
+        ------
+        RejectedTokenError
+            If it is not: 401 if it has expired, 422 for anything else, as on a ServiceX server.
+        """
         try:
             # PyJWT would check the expiry by this machine's clock
             claims = jwt.decode(
@@ -48,10 +62,12 @@ class TokenIssuer:
                 algorithms=[_ALGORITHM],
                 options={"verify_exp": False, "verify_iat": False},
             )
-        except jwt.InvalidTokenError:
-            return False
-        expiry = claims.get("exp", math.inf)
-        return claims.get("type") == kind and bool(self._clock.seconds() < expiry)
+        except jwt.InvalidTokenError as error:
+            raise RejectedTokenError(422, str(error)) from error
+        if claims.get("type") != kind:
+            raise RejectedTokenError(422, f"Only {kind} tokens are allowed")
+        if self._clock.seconds() >= claims.get("exp", math.inf):
+            raise RejectedTokenError(401, "Token has expired")
 
     def _encode(self, claims: dict[str, object]) -> str:
         issued = {"sub": "local", "iat": int(self._clock.seconds()), "jti": secrets.token_hex(8)}

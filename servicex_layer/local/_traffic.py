@@ -17,6 +17,7 @@ ROUTES = (
     "delete",
     "file-urls",
     "dataset",
+    "logs",
     "file",
 )
 
@@ -62,7 +63,7 @@ class Traffic:
         """Calls by route, rejected and faulty ones included.
 
         The routes are ``info``, ``token``, ``submit``, ``list``, ``status``, ``results``,
-        ``cancel``, ``delete``, ``file-urls``, ``dataset`` and ``file``.
+        ``cancel``, ``delete``, ``file-urls``, ``dataset``, ``logs`` and ``file``.
         """
         with self._lock:
             return self._calls.copy()

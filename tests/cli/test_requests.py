@@ -30,6 +30,7 @@ def test_status_shows_a_running_request(
         "Status": "Running",
         "Files": "4 looked up, 1 finished, 0 failed",
         "Format": "root-file",
+        "Logs": f"{service.url}/logs/{request_id}",
     }
     state = json.loads(run("status", request_id, "--json", "--backend", "local").output)
     assert (state["status"], state["files"], state["completed"]) == ("Running", 4, 1)

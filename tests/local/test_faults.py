@@ -10,7 +10,9 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
+import uproot
 import yaml
 
 from servicex_layer.errors import BackendUnreachableError, InvalidArgumentError
@@ -240,6 +242,119 @@ def test_counters_lag_behind_rows(source):
     assert any(len(rows) == 2 and status["files-completed"] == 0 for status, rows in seen)
 
 
+def test_a_failed_upload_has_an_object_name_and_a_size(source):
+    faults = Faults(failing={1}, failed_uploads=True)
+    with LocalServiceX(parallelism=1, faults=faults) as service:
+        request_id = service.submit([source] * 2, tree="events")
+        *_, (status, rows) = Observer(service.url, request_id).watch_until_complete()
+    assert (status["files-completed"], status["files-failed"]) == (1, 1)
+    (failure,) = (row for row in rows if row["transform_status"] == "failure")
+    assert failure["s3-object-name"] == str(source).replace("/", ":")
+    assert failure["total-bytes"] > 0
+    assert "the upload was made to fail" in status["failure-info"]
+
+
+def test_a_request_can_be_complete_too_early(source):
+    with LocalServiceX(parallelism=1, faults=Faults(complete_after=2)) as service:
+        request_id = service.submit([source] * 5, tree="events")
+        *_, (status, rows) = Observer(service.url, request_id).watch_until_complete()
+        dataset = httpx.get(
+            f"{service.url}/servicex/datasets/{status['did_id']}", trust_env=False
+        ).json()
+    assert (status["files"], status["files-completed"], len(rows)) == (2, 2, 2)
+    assert dataset["n_files"] == 5
+
+
+@pytest.mark.parametrize("unnamed", [False, True])
+def test_results_on_a_volume_can_be_unnamed(source, unnamed):
+    with LocalServiceX(parallelism=1, faults=Faults(unnamed_on_volume=unnamed)) as service:
+        request_id = service.submit([source], tree="events", result_destination="volume")
+        *_, (_, rows) = Observer(service.url, request_id).watch_until_complete()
+    (row,) = rows
+    assert row["transform_status"] == "success"
+    assert (row["s3-object-name"] == "none") == unnamed
+
+
+def test_the_database_can_use_local_time(source):
+    with LocalServiceX(parallelism=1, faults=Faults(utc_offset=7200.0)) as service:
+        request_id = service.submit([source], tree="events")
+        *_, (status, rows) = Observer(service.url, request_id).watch_until_complete()
+    created_at = datetime.fromisoformat(f"{rows[0]['created_at']}+00:00")
+    submitted = datetime.fromisoformat(status["submit-time"])
+    assert timedelta(hours=2) <= created_at - submitted < timedelta(hours=2, minutes=1)
+
+
+# Files that are transformed again
+
+
+def test_a_file_that_is_transformed_again_keeps_its_row(source, tmp_path):
+    path = tmp_path / "a.root"
+    write_events(path, 3)
+    with LocalServiceX(parallelism=1) as service:
+        request_id = service.submit([path, source], tree="events", manual=True)
+        observer = Observer(service.url, request_id)
+        service.release(request_id, 0)
+        (before,) = observer.rows()
+        write_events(path, 3000)
+        service.retransform(request_id, 0)
+        (after,) = observer.rows()
+        assert observer.counts() == ("Running", 1, 0)
+        name = after["s3-object-name"]
+        body = {"request_id": request_id, "file_list": [name]}
+        answer = httpx.post(f"{service.url}{TRANSFORMATION}/file-urls", json=body).json()
+        content = httpx.get(answer["uris"][name][0]).content
+    assert (before["total-events"], after["total-events"]) == (3, 3000)
+    assert before["total-bytes"] != after["total-bytes"] == len(content)
+    same = {"id", "created_at", "file-path", "s3-object-name", "transform_status"}
+    assert {key: before[key] for key in same} == {key: after[key] for key in same}
+
+
+def write_events(path, count):
+    with uproot.recreate(path) as file:
+        file.mktree("events", {"x": np.arange(float(count))})
+
+
+def test_a_failure_turns_into_a_success_and_back(source):
+    with LocalServiceX(parallelism=1, faults=Faults(failing={0})) as service:
+        request_id = service.submit([source, source], tree="events", manual=True)
+        observer = Observer(service.url, request_id)
+        service.release(request_id, 0)
+        assert observer.counts() == ("Running", 0, 1)
+        (failure,) = observer.rows()
+        service.retransform(request_id, 0)
+        assert observer.counts() == ("Running", 1, 0)
+        assert observer.status()["failure-info"] == ""
+        (success,) = observer.rows()
+        service.release(request_id, 1)
+        assert observer.counts() == ("Complete", 2, 0)
+        service.retransform(request_id, 0, success=False)
+        assert observer.counts() == ("Complete", 1, 1)
+    assert failure["transform_status"] == "failure"
+    assert success["transform_status"] == "success"
+    assert failure["s3-object-name"] == "none" != success["s3-object-name"]
+    assert failure["id"] == success["id"]
+
+
+def test_a_row_can_be_updated_before_it_is_counted(source):
+    with LocalServiceX(parallelism=1, faults=Faults(failing={0})) as service:
+        request_id = service.submit([source], tree="events", manual=True)
+        observer = Observer(service.url, request_id)
+        service.release(request_id, 0, counted=False)
+        service.retransform(request_id, 0)
+        assert observer.counts() == ("Running", 0, 0)
+        service.count(request_id)
+        assert observer.counts() == ("Complete", 1, 0)
+
+
+def test_only_a_reported_file_is_transformed_again(source):
+    with LocalServiceX(parallelism=1) as service:
+        request_id = service.submit([source], tree="events", manual=True)
+        with pytest.raises(InvalidArgumentError, match="has no row yet"):
+            service.retransform(request_id, 0)
+        with pytest.raises(InvalidArgumentError, match="no request 'nope'"):
+            service.retransform("nope", 0)
+
+
 def test_fates_depend_only_on_the_seed_the_request_and_the_file():
     faults = Faults(late=0.3, late_by=10.0, failing=0.4)
 
@@ -266,6 +381,8 @@ def test_fates_depend_only_on_the_seed_the_request_and_the_file():
         {"failing": 2.0},
         {"failing": {-1}},
         {"never": {3, -2}},
+        {"complete_after": 0},
+        {"utc_offset": 100_000.0},
     ],
 )
 def test_faults_out_of_range_are_rejected(values):

@@ -220,6 +220,7 @@ def test_each_route_has_faults(start):
         "delete": ("DELETE", f"{TRANSFORMATION}/a"),
         "file-urls": ("POST", f"{TRANSFORMATION}/file-urls"),
         "dataset": ("GET", "/servicex/datasets/1"),
+        "logs": ("GET", "/logs/a"),
         "file": ("GET", "/results/a/b"),
     }
     assert tuple(paths) == ROUTES
