@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 import signal
@@ -27,6 +28,7 @@ from servicex_layer.errors import (
     UnknownBackendError,
     WaitTimeoutError,
 )
+from servicex_layer.feed import loop_thread
 from servicex_layer.local import HttpFault
 
 FORM = "{x: float64, n: int32, v: var * float64}"
@@ -199,7 +201,7 @@ def test_a_worker_is_told_of_each_file_once_beside_what_it_asks_for(
 
     def note_and_send(worker, message):
         if message["op"] == "servicex_answer":
-            told.extend(pickle.loads(message["near"]))  # noqa: S301  (this cluster's own)
+            told.extend(pickle.loads(message["batch"]))  # noqa: S301  (this cluster's own)
         send(worker, message)
 
     monkeypatch.setattr(scheduler, "worker_send", note_and_send)
@@ -225,7 +227,7 @@ def test_dask_can_read_a_partition_again(cluster, service, finished, inputs, eno
     cluster.run(dask.config.set, {"servicex-layer.retry-timeout": 0})
     events = sxl.from_servicex(finished(inputs), form=FORM)
     with (
-        service.disturbed(HttpFault(route="file", ending="input-2.root", status=503, first=2)),
+        service.inject(HttpFault(route="file", ending="input-2.root", status=503, first=2)),
         nullcontext() if enough else pytest.raises(MissingObjectError),
     ):
         assert len(events.x.compute(retries=2 if enough else 1)) == 40
@@ -385,13 +387,12 @@ def test_a_closed_client_stops_waiting_and_polling(cluster, service, submit, inp
 
 def assert_at_rest(client, until):
     plugin = client.cluster.scheduler.plugins["servicex-layer"]
-    until(lambda: not plugin._waits)
-    until(lambda: all(feed._poller is None for feed in plugin._feeds.values()))
-    until(lambda: not any(client.run(_parked).values()))
+    until(lambda: plugin.is_idle)
+    until(lambda: not any(client.run(_seceded).values()))
 
 
-def _parked(dask_worker):
-    return len(dask_worker.plugins["servicex-layer-parked-tasks"].futures)
+def _seceded(dask_worker):
+    return len(dask_worker.plugins["servicex-layer-seceded-waits"].futures)
 
 
 def test_a_task_that_is_wanted_again_while_it_is_cancelled_gets_its_file(
@@ -414,7 +415,7 @@ def test_threads_that_wait_end_when_their_computation_fails(service, submit, inp
     service.release(request_id, 0)
     with pytest.raises(ZeroDivisionError):
         events.x.map_partitions(_fail).compute(scheduler="threads", num_workers=3)
-    until(lambda: not [t for t in threading.enumerate() if t.name == "servicex-layer"])
+    until(lambda: not asyncio.all_tasks(loop_thread().loop))
 
 
 def _fail(partition):
@@ -432,7 +433,7 @@ def test_ctrl_c_ends_the_wait(service, submit, inputs, until):
         ).start()
         with pytest.raises(KeyboardInterrupt):
             events.x.compute(scheduler=scheduler)
-        until(lambda: not [t for t in threading.enumerate() if t.name == "servicex-layer"])
+        until(lambda: not asyncio.all_tasks(loop_thread().loop))
 
 
 def _interrupt():
