@@ -79,7 +79,7 @@ def test_a_missing_configuration_is_an_error(
     inputs: list[Path],
     tmp_path: Path,
 ):
-    with pytest.raises(ConfigError, match=r"no ServiceX configuration at .*nowhere"):
+    with pytest.raises(ConfigError, match=r"configuration .*nowhere\.yaml does not exist"):
         sxl.deliver({"Sample": [sample("x", inputs)]}, config_path=tmp_path / "nowhere.yaml")
 
 
