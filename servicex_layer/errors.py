@@ -168,5 +168,9 @@ class FailedFilesWarning(ServiceXLayerWarning):
     """Files of the request failed: as many partitions at the end of the array are empty."""
 
 
+class RepeatedInputsWarning(ServiceXLayerWarning):
+    """The request's dataset lists files more than once; each file is read once."""
+
+
 class InsecureClusterWarning(ServiceXLayerWarning):
     """A token is sent to a Dask cluster over an unencrypted connection."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import contextlib
 import io
@@ -25,6 +26,7 @@ import trustme
 import uproot
 from distributed import Client, LocalCluster
 
+from servicex_layer.feed import loop_thread
 from servicex_layer.local import LocalServiceX
 
 ATLAS = "0fc6e51a5ea6dea107c195591d20a1b2-15.26710677._000019.pool.root.1"
@@ -55,13 +57,11 @@ def _is_helper(child: psutil.Process) -> bool:
 
 
 @pytest.fixture(autouse=True)
-def no_threads_left() -> Iterator[None]:
-    """Check that no thread waits for files after the test."""
+def nothing_left_running(until: Callable[[Callable[[], object]], None]) -> Iterator[None]:
+    """Check that what waits for files ends with the test; only the event loop's thread stays."""
     yield
-    end = time.monotonic() + 10
-    while left := [t.name for t in threading.enumerate() if t.name.startswith("servicex-layer")]:
-        assert time.monotonic() < end, f"{left} still run"
-        time.sleep(0.005)
+    until(lambda: not asyncio.all_tasks(loop_thread().loop))
+    until(lambda: not any(t.name.startswith("servicex-layer-") for t in threading.enumerate()))
 
 
 @pytest.fixture(autouse=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from servicex_layer.feed._feed import error_for_status
-from servicex_layer.feed._process import feed, loop_thread, process_feed, record_read
+from servicex_layer.feed._loop_thread import loop_thread
+from servicex_layer.feed._outcome import error_for_status
+from servicex_layer.feed._process import feed, process_feed, record_read
 from servicex_layer.feed._read_progress import RequestProgress
 from servicex_layer.feed._register import active_client, register
 from servicex_layer.feed._wait_in_thread import register_callback, wait

@@ -1,10 +1,8 @@
-"""Where the feed of a request is, for whoever computes: the cluster's, or the process's own."""
+"""Finds the feed of a request: the cluster's, or the process's own."""
 
 from __future__ import annotations
 
-import atexit
 import concurrent.futures
-import functools
 import multiprocessing
 import threading
 from collections.abc import Coroutine
@@ -13,49 +11,48 @@ from typing import Any, Protocol, TypeVar
 from servicex_layer._config import Polling, find_backend
 from servicex_layer._model import Backend, Location, NoFile, ResultFile
 from servicex_layer.backend import RestClient
-from servicex_layer.feed._feed import CompletionFeed
-from servicex_layer.feed._loop_thread import LoopThread
+from servicex_layer.feed._feed import RequestFeed
+from servicex_layer.feed._loop_thread import loop_thread
 from servicex_layer.feed._worker_plugin import ClusterFeed, this_worker
 
-__all__ = ["Feed", "feed", "loop_thread", "process_feed", "record_read"]
+__all__ = ["Feed", "feed", "process_feed", "record_read"]
 
 T = TypeVar("T")
 
 
 class Feed(Protocol):
-    """What a task sees of the feed of a request, wherever that is held."""
+    """The feed of a request as a task sees it, wherever it is held."""
 
     async def get(
         self, number: int, npartitions: int, max_failed: float = 1.0
     ) -> ResultFile | NoFile:
-        """Wait for the file with this number; see `CompletionFeed.get`."""
-        ...
-
-    async def locate(self, name: str, rejected: str | None = None) -> Location:
-        """Tell where the file of this name is; see `CompletionFeed.locate`."""
-        ...
-
-    def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
-        """Start a call of one of the above, from any thread."""
+        """Wait for the file with a number; see `RequestFeed.get`."""
         ...
 
     def get_nowait(
         self, number: int, npartitions: int, max_failed: float = 1.0
     ) -> ResultFile | NoFile | None:
-        """Tell at once what there is to tell of a number; see `CompletionFeed.get_nowait`."""
+        """Return the file with a number if it is known; see `RequestFeed.get_nowait`."""
+        ...
+
+    async def locate(self, name: str, rejected: str | None = None) -> Location:
+        """Return where a file is; see `RequestFeed.locate`."""
         ...
 
     def locate_nowait(self, file: ResultFile, rejected: str | None = None) -> Location | None:
-        """Tell at once where a file is, if that is known; see `CompletionFeed.locate_nowait`."""
+        """Return where a file is if that is known; see `RequestFeed.locate_nowait`."""
+        ...
+
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """Start one of these coroutines, from any thread."""
         ...
 
 
 def feed(request_id: str, backend: str | None) -> Feed:
-    """Find the feed of a request for a task that runs here.
+    """Return the feed of a request for a task that runs here.
 
-    On a worker of a cluster that was told of a backend it is the cluster's, in a process that
-    computes alone the process's. Where processes can share none, files are numbered by the
-    ``settle`` rule.
+    On a worker of a registered cluster it is the cluster's; in a process that computes alone the
+    process's. Processes that share no feed number files by the ``settle`` rule.
 
     Parameters
     ----------
@@ -65,7 +62,7 @@ def feed(request_id: str, backend: str | None) -> Feed:
         The backend's name in ``servicex.yaml``; ``None`` for the default.
     """
     worker = this_worker()
-    shared = None if worker is None else ClusterFeed.find(worker, request_id, backend)
+    shared = None if worker is None else ClusterFeed.on(worker, request_id, backend)
     if shared is not None:
         return shared
     alone = worker is None and multiprocessing.parent_process() is None
@@ -73,7 +70,7 @@ def feed(request_id: str, backend: str | None) -> Feed:
 
 
 def record_read(request_id: str, backend: str | None, number: int, received: int) -> None:
-    """Note that a partition was read here, for whoever looks how far its request is.
+    """Record that a partition was read here, for the request's progress.
 
     Parameters
     ----------
@@ -85,18 +82,18 @@ def record_read(request_id: str, backend: str | None, number: int, received: int
         Number of bytes that were transferred for it.
     """
     worker = this_worker()
-    shared = None if worker is None else ClusterFeed.find(worker, request_id, backend)
+    shared = None if worker is None else ClusterFeed.on(worker, request_id, backend)
     if shared is not None:
-        shared.note(number, received)
+        shared.record_read(number, received)
         return
     with _process_feeds_lock:
-        found = [feed for which, feed in _process_feeds.items() if which[0] == request_id]
-    for feed in found:
-        feed.read_progress.note(number, received)
+        feeds = [feed for key, feed in _process_feeds.items() if key[0] == request_id]
+    for feed in feeds:
+        feed.read_progress.record(number, received)
 
 
-class _ProcessFeed(CompletionFeed):
-    """The feed of a process that shares none with others."""
+class _ProcessFeed(RequestFeed):
+    """The feed of a process that computes alone."""
 
     def configure(self, polling: Polling, backend: Backend) -> None:
         """Go on with other settings, and with another token."""
@@ -109,29 +106,21 @@ class _ProcessFeed(CompletionFeed):
         return loop_thread().submit(coroutine)
 
 
-@functools.cache
-def loop_thread() -> LoopThread:
-    """Give the process's event loop."""
-    made = LoopThread()
-    atexit.register(made.close)
-    return made
-
-
 _process_feeds: dict[tuple[str, str, bool], _ProcessFeed] = {}
 _process_feeds_lock = threading.Lock()
 
 
 def process_feed(request_id: str, backend: Backend, *, settled: bool = False) -> _ProcessFeed:
-    """Give the one feed that this process has for a request."""
-    which = request_id, backend.url, settled
+    """Return the one feed that this process has of a request."""
+    key = request_id, backend.url, settled
+    polling = Polling.configured()
     with _process_feeds_lock:
-        polling = Polling.configured()
-        found = _process_feeds.get(which)
-        if found is None:
+        feed = _process_feeds.get(key)
+        if feed is None:
             rest = RestClient(backend, polling.retry_timeout, polling.timeout)
-            found = _ProcessFeed(rest, request_id, polling, settled=settled)
-            _process_feeds[which] = found
+            feed = _ProcessFeed(rest, request_id, polling, settled=settled)
+            _process_feeds[key] = feed
         else:
-            # With another token too it is the same list, with the same numbers.
-            found.configure(polling, backend)
-        return found
+            # With another token it is the same list, with the same numbers.
+            feed.configure(polling, backend)
+        return feed

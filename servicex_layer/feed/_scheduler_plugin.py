@@ -1,9 +1,7 @@
-"""One feed for a Dask cluster: the scheduler's half of a small protocol, and the worker's.
+"""The scheduler's half of a cluster's feeds: holds them, and answers workers and clients.
 
-The scheduler's half, `FeedsPlugin`, holds the feeds and the credentials. Each worker process has
-the other half, `SubscriberPlugin`: it asks for files by number over the worker's own stream to
-the scheduler, and is told over it. So no worker talks to the backend, and no connection is
-added.
+Workers ask for files over the streams that they have with the scheduler anyway. So only the
+scheduler talks to the backend, and only it holds credentials.
 """
 
 from __future__ import annotations
@@ -19,12 +17,8 @@ from distributed import Scheduler, SchedulerPlugin
 from servicex_layer._config import Polling
 from servicex_layer._model import FILE_LAYER, Backend, NoFile, ResultFile
 from servicex_layer.backend import RestClient
-from servicex_layer.errors import (
-    ConfigError,
-    FailedFilesWarning,
-    ServiceXLayerError,
-)
-from servicex_layer.feed._feed import BATCH, CompletionFeed
+from servicex_layer.errors import ConfigError, ServiceXLayerError, ServiceXLayerWarning
+from servicex_layer.feed._feed import BATCH, RequestFeed
 from servicex_layer.feed._worker_plugin import PLUGIN_NAME, SubscriberPlugin
 
 __all__ = ["FeedsPlugin"]
@@ -33,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class FeedsPlugin(SchedulerPlugin):
-    """The scheduler's half: the feeds of all requests, and who waits for which file."""
+    """Holds the feeds of all requests, and the workers' waits for their files."""
 
     name = PLUGIN_NAME
     idempotent = True
@@ -42,16 +36,21 @@ class FeedsPlugin(SchedulerPlugin):
     _urls: dict[str | None, str]
     """Of the backends, by the names that clients use for them; ``None`` for the default."""
     _rests: dict[str, RestClient]
-    _feeds: dict[tuple[str, str], CompletionFeed]
+    _feeds: dict[tuple[str, str], RequestFeed]
     _waits: dict[tuple[str, int], asyncio.Task[None]]
-    _told: dict[str, set[tuple[Any, ...]]]
+    _sent_batches: dict[str, set[tuple[Any, ...]]]
 
     def __init__(self) -> None:
         self._urls = {}
         self._rests = {}
         self._feeds = {}
         self._waits = {}
-        self._told = {}
+        self._sent_batches = {}
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no worker waits, and no request is polled."""
+        return not self._waits and not any(feed.is_polling for feed in self._feeds.values())
 
     async def start(self, scheduler: Scheduler) -> None:
         """See `distributed.SchedulerPlugin.start`."""
@@ -68,15 +67,11 @@ class FeedsPlugin(SchedulerPlugin):
 
     def remove_worker(self, scheduler: Scheduler, worker: str, **_: Any) -> None:
         """See `distributed.SchedulerPlugin.remove_worker`."""
-        self._told.pop(worker, None)
+        self._sent_batches.pop(worker, None)
         for address, wait in list(self._waits):
             if address == worker:
                 self.servicex_unsubscribe(worker, wait)
-        # Dask gives up a task that was on several workers when they were lost. One that only
-        # waits is on many for long, and cannot be what they were lost of.
-        for task in scheduler.tasks.values():
-            if task.suspicious and task.prefix.name == FILE_LAYER:
-                task.suspicious = 0
+        _forgive_waiting_tasks(scheduler)
 
     async def close(self) -> None:
         """See `distributed.SchedulerPlugin.close`."""
@@ -92,74 +87,76 @@ class FeedsPlugin(SchedulerPlugin):
         alias: str | None,
         name: str,
         url: str,
-        token: str | None,
-        given: str | None,
+        refresh_token: str | None,
+        access_token: str | None,
         polling: dict[str, Any],
     ) -> None:
         """Take the credentials of a backend and how to poll it, from a client."""
-        backend = Backend(name, url, token)
+        backend = Backend(name, url, refresh_token)
         self._polling = Polling(**polling)
         self._urls[alias] = url
         if url not in self._rests:
-            self._rests[url] = RestClient(backend, 0.0, access_token=given)
-        self._rests[url].authorize(backend, given)
+            self._rests[url] = RestClient(backend, 0.0, access_token=access_token)
+        self._rests[url].authorize(backend, access_token)
         for rest in self._rests.values():
             rest.configure(self._polling.retry_timeout, self._polling.timeout)
         for feed in self._feeds.values():
             feed.polling = self._polling
 
     def servicex_subscribe(
-        self, worker: str, wait: int, which: dict[str, Any], **wanted: Any
+        self, worker: str, wait: int, request: dict[str, Any], **question: Any
     ) -> None:
         """Begin to wait for a file, for a task on a worker."""
-        self._waits[worker, wait] = asyncio.create_task(self._tell(worker, wait, which, wanted))
+        self._waits[worker, wait] = asyncio.create_task(
+            self._answer(worker, wait, request, question)
+        )
 
     def servicex_unsubscribe(self, worker: str, wait: int) -> None:
-        """End a wait that a worker has lost interest in."""
+        """End a wait."""
         task = self._waits.pop((worker, wait), None)
         if task is not None:
             task.cancel()
 
     async def servicex_locate(
-        self, which: dict[str, Any], name: str, rejected: str | None
+        self, request: dict[str, Any], name: str, rejected: str | None
     ) -> bytes:
-        """Tell a worker where a file is that it has been told of."""
+        """Return where a file is, or an error, as a pickle."""
         try:
-            location = await self._feed(**which).locate(name, rejected)
+            location = await self._feed(**request).locate(name, rejected)
         except ServiceXLayerError as error:
             return pickle.dumps(error)
         return pickle.dumps(location)
 
     def servicex_record_read(
-        self, worker: str, which: dict[str, Any], number: int, received: int
+        self, worker: str, request: dict[str, Any], number: int, received: int
     ) -> None:
-        """Note that a partition was read on a worker."""
+        """Record that a partition was read on a worker."""
         del worker
-        feed = self._feeds.get((self._urls.get(which["backend"], ""), which["request_id"]))
+        feed = self._feeds.get((self._urls.get(request["backend"], ""), request["request_id"]))
         if feed is not None:
-            feed.read_progress.note(number, received)
+            feed.read_progress.record(number, received)
 
-    async def servicex_progress(self, which: dict[str, Any], since: int) -> dict[str, Any]:
-        """Tell a client how far a request is."""
-        return dataclasses.asdict(self._feed(**which).read_progress.look(since))
+    async def servicex_progress(self, request: dict[str, Any], since: int) -> dict[str, Any]:
+        """Return how far a request is, for a client."""
+        return dataclasses.asdict(self._feed(**request).read_progress.get(since))
 
-    async def _tell(
-        self, worker: str, wait: int, which: dict[str, Any], wanted: dict[str, Any]
+    async def _answer(
+        self, worker: str, wait: int, request: dict[str, Any], question: dict[str, Any]
     ) -> None:
         answer: ResultFile | NoFile | Exception
-        near: list[ResultFile | NoFile] = []
+        batch: list[ResultFile | NoFile] = []
         try:
-            feed = self._feed(**which)
-            answer = await feed.get(**wanted)
-            near = self._near(worker, feed, which, wanted)
+            feed = self._feed(**request)
+            answer = await feed.get(**question)
+            batch = self._unsent_batch(worker, feed, request, question)
         except ServiceXLayerError as error:
             answer = error
         except Exception as error:
-            logger.exception("Following request %s failed", which["request_id"])
-            # What the worker raises must survive a pickle.
+            logger.exception("Polling request %s failed", request["request_id"])
+            # The worker raises it, so it must survive a pickle.
             answer = ServiceXLayerError(
-                f"Following request {which['request_id']} failed on the scheduler: {error!r}. "
-                "See the scheduler's log; this is an error of servicex_layer."
+                f"Polling request {request['request_id']} failed on the scheduler: {error!r}. "
+                "This is an error of servicex_layer; see the scheduler's log and report it."
             )
         self._waits.pop((worker, wait), None)
         self._scheduler.worker_send(
@@ -168,40 +165,52 @@ class FeedsPlugin(SchedulerPlugin):
                 "op": "servicex_answer",
                 "wait": wait,
                 "answer": pickle.dumps(answer),
-                "near": pickle.dumps(near),
+                "batch": pickle.dumps(batch),
             },
         )
 
-    def _near(
-        self, worker: str, feed: CompletionFeed, which: dict[str, Any], wanted: dict[str, Any]
+    def _unsent_batch(
+        self, worker: str, feed: RequestFeed, request: dict[str, Any], question: dict[str, Any]
     ) -> list[ResultFile | NoFile]:
-        """Give a file's neighbours to a worker that has not been told of them."""
-        others = {**which, **wanted, "number": wanted["number"] // BATCH}
-        told = self._told.setdefault(worker, set())
-        if tuple(others.values()) in told:
+        """Return the batch of files of a number, unless the worker has been sent it."""
+        batch = {**request, **question, "number": question["number"] // BATCH}
+        sent = self._sent_batches.setdefault(worker, set())
+        if tuple(batch.values()) in sent:
             return []
-        near = feed.resolved_batch(**wanted)
-        if near:
-            told.add(tuple(others.values()))
-        return near
+        files = feed.resolved_batch(**question)
+        if files:
+            sent.add(tuple(batch.values()))
+        return files
 
-    def _feed(self, request_id: str, backend: str | None) -> CompletionFeed:
+    def _feed(self, request_id: str, backend: str | None) -> RequestFeed:
         try:
             # One list for all names of a backend: else they could differ in their numbers.
             url = self._urls[backend]
         except KeyError:
-            named = "The default ServiceX backend" if backend is None else f"Backend {backend!r}"
+            subject = "The default ServiceX backend" if backend is None else f"Backend {backend!r}"
             raise ConfigError(
-                f"{named} is not known on this Dask cluster. Make it known with "
+                f"{subject} is not known on this Dask cluster. Make it known with "
                 f"servicex_layer.register(client, {backend!r})."
             ) from None
         if (url, request_id) not in self._feeds:
-            self._feeds[url, request_id] = CompletionFeed(
+            self._feeds[url, request_id] = RequestFeed(
                 self._rests[url], request_id, self._polling, warn=self._warn
             )
         return self._feeds[url, request_id]
 
-    def _warn(self, text: str) -> None:
+    def _warn(self, text: str, category: type[ServiceXLayerWarning]) -> None:
         # As distributed.warn does on a worker: clients make it a warning of their own.
-        event = {"message": pickle.dumps(text), "category": pickle.dumps(FailedFilesWarning)}
+        event = {"message": pickle.dumps(text), "category": pickle.dumps(category)}
         self._scheduler.log_event("warn", event)
+
+
+def _forgive_waiting_tasks(scheduler: Scheduler) -> None:
+    """Reset the count of lost workers of tasks that wait for files.
+
+    Dask gives up a task that was on several workers when they were lost. A waiting task is on many
+    for long, and can't have killed its worker. The attribute is not documented: if it goes, tasks
+    that wait while workers die end as `distributed.KilledWorker`.
+    """
+    for task in scheduler.tasks.values():
+        if task.suspicious and task.prefix.name == FILE_LAYER:
+            task.suspicious = 0

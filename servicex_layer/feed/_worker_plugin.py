@@ -1,4 +1,4 @@
-"""The worker's half of the feeds of a cluster."""
+"""The worker's half of a cluster's feeds."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["PLUGIN_NAME", "ClusterFeed", "SubscriberPlugin", "this_worker"]
 
 T = TypeVar("T")
 
-# How many files that will not change any more a worker remembers: about 30 MB.
+# How many files a worker remembers: about 30 MB.
 _REMEMBERED = 50_000
 
 PLUGIN_NAME = "servicex-layer"
 
 
 def this_worker() -> Worker | None:
-    """Tell on which Dask worker the calling task runs, if on one."""
+    """Return the Dask worker that the calling task runs on; ``None`` elsewhere."""
     try:
         return distributed.get_worker()
     except ValueError:
@@ -34,22 +34,21 @@ def this_worker() -> Worker | None:
 
 
 class SubscriberPlugin(WorkerPlugin):
-    """The worker's half: asks the scheduler's half for files, by number."""
+    """Asks the scheduler for files, by number, for all tasks of a worker."""
 
     name = PLUGIN_NAME
     worker: Worker
     known: dict[tuple[Any, ...], ResultFile | NoFile]
-    """What will not change any more, by what was asked."""
-
+    """Files that will not change any more, by the question that they answer."""
     _answers: dict[int, asyncio.Future[tuple[bytes, bytes]]]
-    _numbers: itertools.count[int]
+    _wait_ids: itertools.count[int]
 
     def setup(self, worker: Worker) -> None:
         """See `distributed.WorkerPlugin.setup`."""
         self.worker = worker
         self.known = {}
         self._answers = {}
-        self._numbers = itertools.count()
+        self._wait_ids = itertools.count()
         worker.stream_handlers["servicex_answer"] = self.servicex_answer
 
     def teardown(self, worker: Worker) -> None:
@@ -58,21 +57,21 @@ class SubscriberPlugin(WorkerPlugin):
         for answer in self._answers.values():
             answer.cancel()
 
-    def servicex_answer(self, wait: int, answer: bytes, near: bytes) -> None:
-        """Take what the scheduler tells."""
+    def servicex_answer(self, wait: int, answer: bytes, batch: bytes) -> None:
+        """Take an answer of the scheduler."""
         future = self._answers.get(wait)
         if future is not None and not future.done():
-            future.set_result((answer, near))
+            future.set_result((answer, batch))
 
-    def remember(self, which: tuple[Any, ...], file: ResultFile | NoFile) -> None:
-        """Keep what was told; what was told first is forgotten first, and asked for again."""
-        self.known[which] = file
+    def remember(self, question: tuple[Any, ...], file: ResultFile | NoFile) -> None:
+        """Keep an answer; the oldest ones are dropped, and asked for again."""
+        self.known[question] = file
         while len(self.known) > _REMEMBERED:
             del self.known[next(iter(self.known))]
 
-    async def ask(self, **question: Any) -> tuple[bytes, bytes]:
+    async def subscribe(self, **question: Any) -> tuple[bytes, bytes]:
         """Ask the scheduler for a file and wait for the answer."""
-        wait = next(self._numbers)
+        wait = next(self._wait_ids)
         future: asyncio.Future[tuple[bytes, bytes]] = asyncio.get_running_loop().create_future()
         self._answers[wait] = future
         self._send({"op": "servicex_subscribe", "wait": wait, **question})
@@ -84,9 +83,9 @@ class SubscriberPlugin(WorkerPlugin):
         finally:
             del self._answers[wait]
 
-    def note(self, **what: Any) -> None:
-        """Tell the scheduler that a partition was read, from any thread."""
-        message = {"op": "servicex_record_read", **what}
+    def record_read(self, **read: Any) -> None:
+        """Report to the scheduler that a partition was read; from any thread."""
+        message = {"op": "servicex_record_read", **read}
         worker_loop(self.worker).call_soon_threadsafe(self._send, message)
 
     def _send(self, message: dict[str, Any]) -> None:
@@ -96,11 +95,21 @@ class SubscriberPlugin(WorkerPlugin):
 
 
 class ClusterFeed:
-    """The feed that the cluster's scheduler holds, as seen from a worker."""
+    """The feed of a request on the cluster's scheduler, as a worker sees it.
+
+    Parameters
+    ----------
+    subscriber : SubscriberPlugin
+        The worker's plugin.
+    request_id : str
+        The request.
+    backend : str or None
+        The backend's name in ``servicex.yaml``; ``None`` for the default.
+    """
 
     @classmethod
-    def find(cls, worker: Worker, request_id: str, backend: str | None) -> ClusterFeed | None:
-        """Find it, where the cluster was told of a backend with `register`."""
+    def on(cls, worker: Worker, request_id: str, backend: str | None) -> ClusterFeed | None:
+        """Return the feed for tasks on a worker; ``None`` if its cluster was never registered."""
         subscriber = worker.plugins.get(PLUGIN_NAME)
         if not isinstance(subscriber, SubscriberPlugin):
             return None
@@ -108,52 +117,53 @@ class ClusterFeed:
 
     def __init__(self, subscriber: SubscriberPlugin, request_id: str, backend: str | None) -> None:
         self._subscriber = subscriber
-        self._which = {"request_id": request_id, "backend": backend}
+        self._request = {"request_id": request_id, "backend": backend}
 
     async def get(
         self, number: int, npartitions: int, max_failed: float = 1.0
     ) -> ResultFile | NoFile:
-        """See `servicex_layer.feeds.Feed.get`."""
-        answer, near = await self._subscriber.ask(
-            which=self._which, number=number, npartitions=npartitions, max_failed=max_failed
+        """See `Feed.get`."""
+        answer, batch = await self._subscriber.subscribe(
+            request=self._request, number=number, npartitions=npartitions, max_failed=max_failed
         )
-        file: ResultFile | NoFile = _opened(answer)
-        for other in _opened(near):
-            which = (*self._which.values(), other.number, npartitions, max_failed)
-            self._subscriber.remember(which, other)
+        file: ResultFile | NoFile = _load(answer)
+        for other in _load(batch):
+            question = (*self._request.values(), other.number, npartitions, max_failed)
+            self._subscriber.remember(question, other)
         return file
 
     def get_nowait(
         self, number: int, npartitions: int, max_failed: float = 1.0
     ) -> ResultFile | NoFile | None:
-        """See `servicex_layer.feeds.Feed.get_nowait`."""
-        which = (*self._which.values(), number, npartitions, max_failed)
-        return self._subscriber.known.get(which)
+        """See `Feed.get_nowait`."""
+        question = (*self._request.values(), number, npartitions, max_failed)
+        return self._subscriber.known.get(question)
 
     async def locate(self, name: str, rejected: str | None = None) -> Location:
-        """See `servicex_layer.feeds.Feed.locate`."""
+        """See `Feed.locate`."""
         scheduler: Any = self._subscriber.worker.scheduler
-        answer = await scheduler.servicex_locate(which=self._which, name=name, rejected=rejected)
-        location: Location = _opened(answer)
+        location: Location = _load(
+            await scheduler.servicex_locate(request=self._request, name=name, rejected=rejected)
+        )
         return location
 
     def locate_nowait(self, file: ResultFile, rejected: str | None = None) -> Location | None:
-        """See `servicex_layer.feeds.Feed.locate_nowait`."""
+        """See `Feed.locate_nowait`."""
         del rejected
         return Location("", path=file.name) if file.volume else None
 
-    def note(self, number: int, received: int) -> None:
-        """Note that a partition was read; see `servicex_layer.read_progress.ReadProgress.note`."""
-        self._subscriber.note(which=self._which, number=number, received=received)
+    def record_read(self, number: int, received: int) -> None:
+        """See `Feed.record_read`."""
+        self._subscriber.record_read(request=self._request, number=number, received=received)
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
-        """See `servicex_layer.feeds.Feed.submit`."""
+        """See `Feed.submit`."""
         return asyncio.run_coroutine_threadsafe(coroutine, worker_loop(self._subscriber.worker))
 
 
-def _opened(answer: bytes) -> Any:
-    # Pickled by hand: what Dask would leave as it is between threads of one process, it
-    # serializes between processes.
+def _load(answer: bytes) -> Any:
+    # Pickled by hand: Dask serializes between processes what it hands over as it is between threads
+    # of one process.
     content = pickle.loads(answer)  # noqa: S301  (from this cluster's own scheduler)
     if isinstance(content, Exception):
         raise content

@@ -90,8 +90,8 @@ class ReadWithFormMapping(ReadTask):
             return self.empty()
         with opened as table:
             root_tree: Any = table
-            self._check_types(root_tree, source.what)
-            buffers = self._buffers(root_tree, source.what)
+            self._check_types(root_tree, source.description)
+            buffers = self._buffers(root_tree, source.description)
             return ak.from_buffers(
                 self.expected_form,
                 table.entries,
@@ -199,7 +199,7 @@ def described_form_of(source: ResultSource, tree: str | None) -> RecordForm:
     validate_mappable(source.file.format)
     with open_table(source, tree) as table:
         root_tree: Any = table
-        described: RecordForm = root_tree.described()
+        described: RecordForm = root_tree.annotated_form()
         return described
 
 

@@ -50,7 +50,7 @@ class _ProcessSource:
         return loop_thread().run(self._read(since))
 
     async def _read(self, since: int) -> RequestProgress:
-        return self._read_progress.look(since)
+        return self._read_progress.get(since)
 
     def close(self) -> None:
         loop_thread().run(self._read_progress.close())
@@ -74,7 +74,7 @@ class _ClusterSource:
     async def _read(self, since: int) -> RequestProgress:
         scheduler: Any = self._client.scheduler
         return RequestProgress(
-            **await scheduler.servicex_progress(which=self._request, since=since)
+            **await scheduler.servicex_progress(request=self._request, since=since)
         )
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 import signal
@@ -27,6 +28,7 @@ from servicex_layer.errors import (
     UnknownBackendError,
     WaitTimeoutError,
 )
+from servicex_layer.feed import loop_thread
 from servicex_layer.local import HttpFault
 
 FORM = "{x: float64, n: int32, v: var * float64}"
@@ -199,7 +201,7 @@ def test_a_worker_is_told_of_each_file_once_beside_what_it_asks_for(
 
     def note_and_send(worker, message):
         if message["op"] == "servicex_answer":
-            told.extend(pickle.loads(message["near"]))  # noqa: S301  (this cluster's own)
+            told.extend(pickle.loads(message["batch"]))  # noqa: S301  (this cluster's own)
         send(worker, message)
 
     monkeypatch.setattr(scheduler, "worker_send", note_and_send)
@@ -385,8 +387,7 @@ def test_a_closed_client_stops_waiting_and_polling(cluster, service, submit, inp
 
 def assert_at_rest(client, until):
     plugin = client.cluster.scheduler.plugins["servicex-layer"]
-    until(lambda: not plugin._waits)
-    until(lambda: all(feed._poller is None for feed in plugin._feeds.values()))
+    until(lambda: plugin.is_idle)
     until(lambda: not any(client.run(_seceded).values()))
 
 
@@ -414,7 +415,7 @@ def test_threads_that_wait_end_when_their_computation_fails(service, submit, inp
     service.release(request_id, 0)
     with pytest.raises(ZeroDivisionError):
         events.x.map_partitions(_fail).compute(scheduler="threads", num_workers=3)
-    until(lambda: not [t for t in threading.enumerate() if t.name == "servicex-layer"])
+    until(lambda: not asyncio.all_tasks(loop_thread().loop))
 
 
 def _fail(partition):
@@ -432,7 +433,7 @@ def test_ctrl_c_ends_the_wait(service, submit, inputs, until):
         ).start()
         with pytest.raises(KeyboardInterrupt):
             events.x.compute(scheduler=scheduler)
-        until(lambda: not [t for t in threading.enumerate() if t.name == "servicex-layer"])
+        until(lambda: not asyncio.all_tasks(loop_thread().loop))
 
 
 def _interrupt():

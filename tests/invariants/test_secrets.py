@@ -29,7 +29,7 @@ from wire_faults import (  # type: ignore[import-not-found]
 
 import servicex_layer as sxl
 from servicex_layer.errors import InsecureClusterWarning, ServiceXLayerError
-from servicex_layer.feed._register import _warn_of_readers
+from servicex_layer.feed._register import _warn_if_readable
 from servicex_layer.local import Faults, LocalServiceX
 
 FORM = "{x: float64, n: int32, v: var * float64}"
@@ -227,10 +227,10 @@ def test_only_the_owner_can_read_servicex_yaml(guarded):
 
 def test_a_token_sent_unencrypted_is_one_warning():
     for address in ("inproc://1", "tls://192.0.2.1:1", "tcp://127.0.0.1:1", "tcp://[::1]:1"):
-        _warn_of_readers(address)
+        _warn_if_readable(address)
     with pytest.warns(InsecureClusterWarning, match=r"tcp://192\.0\.2\.7:8786 unencrypted.*TLS"):
-        _warn_of_readers("tcp://192.0.2.7:8786")
-    _warn_of_readers("tcp://192.0.2.7:8786")
+        _warn_if_readable("tcp://192.0.2.7:8786")
+    _warn_if_readable("tcp://192.0.2.7:8786")
 
 
 def test_registering_with_an_unencrypted_cluster_warns(service):

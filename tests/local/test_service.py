@@ -1,9 +1,7 @@
-"""The embedded ServiceX's life, and the program that runs it."""
+"""The embedded ServiceX starts, stops and cleans up, and so does the program that runs it."""
 
 from __future__ import annotations
 
-import asyncio
-import os
 import signal
 import socket
 import stat
@@ -24,20 +22,10 @@ from click.testing import CliRunner
 from servicex_layer.cli._main import main
 from servicex_layer.errors import BackendUnreachableError, InvalidArgumentError, MissingExtraError
 from servicex_layer.local import LocalServiceX
-from servicex_layer.local._job import Done, Failed, Job
-from servicex_layer.local._worker_process import WorkerProcess
 
 psutil = pytest.importorskip("psutil", reason="comes with distributed")
 
-ONE = "/servicex/transformation"
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    path = tmp_path_factory.mktemp("inputs") / "a.root"
-    with uproot.recreate(path) as file:
-        file.mktree("events", {"x": np.arange(3.0)})
-    return path
+TRANSFORMATION = "/servicex/transformation"
 
 
 def wait_until(condition, seconds=30):
@@ -45,6 +33,11 @@ def wait_until(condition, seconds=30):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def get_rows(service, request_id):
+    answer = httpx.get(f"{service.url}{TRANSFORMATION}/{request_id}/results", trust_env=False)
+    return answer.raise_for_status().json()["results"]
 
 
 def read_endpoint(path):
@@ -86,9 +79,9 @@ def test_stop_does_not_wait_for_a_client_that_does_not_read(tmp_path, caplog):
         request_id = service.submit([big], tree="events", manual=True)
         service.release(request_id, 0)
         with httpx.Client(base_url=service.url, trust_env=False) as client:
-            (row,) = client.get(f"{ONE}/{request_id}/results").json()["results"]
+            (row,) = client.get(f"{TRANSFORMATION}/{request_id}/results").json()["results"]
             body = {"request_id": request_id, "file_list": [row["s3-object-name"]]}
-            (uri,) = client.post(f"{ONE}/file-urls", json=body).json()["uris"].values()
+            (uri,) = client.post(f"{TRANSFORMATION}/file-urls", json=body).json()["uris"].values()
             with client.stream("GET", uri[0]) as answer:
                 assert answer.status_code == 200
                 started = time.monotonic()
@@ -130,12 +123,12 @@ def test_stop_right_after_start():
         lambda service: service.count("a"),
     ],
 )
-def test_a_server_that_does_not_run(use):
+def test_using_a_stopped_server_is_an_error(use):
     with pytest.raises(BackendUnreachableError, match="does not run"):
         use(LocalServiceX())
 
 
-def test_servicex_yaml(tmp_path):
+def test_servicex_yaml_names_the_server(tmp_path):
     with LocalServiceX(tmp_path, name="mine") as service:
         assert service.servicex_yaml == tmp_path / "servicex.yaml"
         assert read_endpoint(service.servicex_yaml) == {"name": "mine", "endpoint": service.url}
@@ -146,7 +139,7 @@ def test_servicex_yaml(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_nobodys_servicex_yaml_is_overwritten(tmp_path):
+def test_an_existing_servicex_yaml_is_not_overwritten(tmp_path):
     mine = tmp_path / "servicex.yaml"
     mine.write_text("api_endpoints: []")
     with pytest.raises(InvalidArgumentError, match="there already"):
@@ -155,24 +148,22 @@ def test_nobodys_servicex_yaml_is_overwritten(tmp_path):
     assert list(tmp_path.iterdir()) == [mine]
 
 
-def test_a_directory_that_cannot_be_used(tmp_path):
+def test_an_unusable_directory_is_an_error(tmp_path):
     file = tmp_path / "file"
     file.touch()
     with pytest.raises(InvalidArgumentError, match="cannot be used"):
         LocalServiceX(file / "below").start()
 
 
-def test_a_directory_with_an_odd_name(tmp_path, source):
+def test_a_directory_can_have_an_odd_name(tmp_path, source):
     with LocalServiceX(tmp_path / "a b:50%") as service:
         request_id = service.submit([source], tree="events", manual=True)
         service.release(request_id, 0)
-        (row,) = httpx.get(f"{service.url}{ONE}/{request_id}/results", trust_env=False).json()[
-            "results"
-        ]
+        (row,) = get_rows(service, request_id)
         assert row["transform_status"] == "success"
 
 
-def test_a_port_in_use():
+def test_a_port_in_use_is_an_error():
     with LocalServiceX() as service:
         port = int(service.url.rpartition(":")[2])
         with pytest.raises(InvalidArgumentError, match=f"port {port} .* cannot be used"):
@@ -181,12 +172,16 @@ def test_a_port_in_use():
         assert service.url.endswith(f":{port}")
 
 
-def test_two_side_by_side(source):
-    with LocalServiceX(name="a") as one, LocalServiceX(name="b", authentication=True) as two:
-        assert one.url != two.url
-        ids = [service.submit([source], tree="events") for service in (one, two)]
-        assert httpx.get(f"{one.url}{ONE}/{ids[0]}", trust_env=False).status_code == 200
-        assert httpx.get(f"{one.url}{ONE}/{ids[1]}", trust_env=False).status_code == 404
+def test_two_servers_run_side_by_side(source):
+    with LocalServiceX(name="a") as first, LocalServiceX(name="b", authentication=True) as second:
+        assert first.url != second.url
+        ids = [service.submit([source], tree="events") for service in (first, second)]
+        assert (
+            httpx.get(f"{first.url}{TRANSFORMATION}/{ids[0]}", trust_env=False).status_code == 200
+        )
+        assert (
+            httpx.get(f"{first.url}{TRANSFORMATION}/{ids[1]}", trust_env=False).status_code == 404
+        )
 
 
 @pytest.mark.parametrize(
@@ -201,12 +196,12 @@ def test_two_side_by_side(source):
         ({"name": ""}, "name"),
     ],
 )
-def test_options_out_of_range(options, message):
+def test_options_out_of_range_are_rejected(options, message):
     with pytest.raises(InvalidArgumentError, match=message):
         LocalServiceX(**options)
 
 
-def test_submissions_that_make_no_sense(source):
+def test_impossible_submissions_are_rejected(source):
     with LocalServiceX() as service:
         cases: list[tuple[Any, dict[str, Any], str]] = [
             (None, {"tree": "t"}, "files must be a list"),
@@ -228,33 +223,15 @@ def test_paths_are_made_absolute_and_urls_are_not(monkeypatch, source):
         files = [source.name, Path(source.name), "file://nowhere/b.root"]
         request_id = service.submit(files, selection=[{"treename": "events"}], manual=True)
         service.release(request_id, 0, 1, 2)
-        answer = httpx.get(f"{service.url}{ONE}/{request_id}/results", trust_env=False).json()
-    done = {row["file-path"]: row["transform_status"] for row in answer["results"]}
-    assert done == {str(source): "success", "file://nowhere/b.root": "failure"}
-
-
-async def _run_two_jobs(source, directory):
-    worker = WorkerProcess()
-    try:
-        job = Job(str(source), '[{"treename": "events"}]', str(directory / "out"), "root-file")
-        before = await worker.run(job)
-        assert worker.pid is not None
-        os.kill(worker.pid, signal.SIGKILL)
-        return before, await worker.run(job), await worker.run(job)
-    finally:
-        await worker.kill()
-
-
-def test_a_worker_that_dies_fails_its_job_only_and_is_replaced(source, tmp_path):
-    before, during, after = asyncio.run(_run_two_jobs(source, tmp_path))
-    assert isinstance(before, Done)
-    assert isinstance(during, Failed)
-    assert "died" in during.reason
-    assert after == before
+        answer = httpx.get(
+            f"{service.url}{TRANSFORMATION}/{request_id}/results", trust_env=False
+        ).json()
+    outcomes = {row["file-path"]: row["transform_status"] for row in answer["results"]}
+    assert outcomes == {str(source): "success", "file://nowhere/b.root": "failure"}
 
 
 @pytest.mark.parametrize("missing", ["starlette", "uvicorn", "jwt"])
-def test_without_the_extra(missing):
+def test_a_missing_extra_is_named(missing):
     code = f"""
 import sys
 sys.modules[{missing!r}] = None
@@ -266,11 +243,11 @@ try:
 except MissingExtraError as error:
     print(error)
 """
-    done = subprocess.run(  # noqa: S603
+    process = subprocess.run(  # noqa: S603
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     )
-    assert 'pip install "servicex_layer[local]"' in done.stdout
-    assert missing in done.stdout
+    assert 'pip install "servicex_layer[local]"' in process.stdout
+    assert missing in process.stdout
 
 
 def test_missing_extra_is_an_import_error():
@@ -281,7 +258,7 @@ def test_missing_extra_is_an_import_error():
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_serve(number, tmp_path):
+def test_serve_runs_until_a_signal(number, tmp_path):
     options = ["--directory", str(tmp_path), "--authentication", "--delay", "0.1"]
     program = [sys.executable, "-c", "from servicex_layer.cli import main; main()", "serve"]
     with subprocess.Popen(  # noqa: S603
@@ -298,7 +275,7 @@ def test_serve(number, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_serve_with_options_that_make_no_sense():
+def test_serve_rejects_impossible_options():
     with LocalServiceX() as service:
         port = service.url.rpartition(":")[2]
         for options, message in [

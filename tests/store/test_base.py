@@ -1,125 +1,83 @@
 from __future__ import annotations
 
-import asyncio
 import json
-import time
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Any, TypeVar
 
-import httpx
+import awkward as ak
 import pytest
+from dask.base import compute
+from distributed import Client
 
+import servicex_layer as sxl
 from servicex_layer._config import find_backend
 from servicex_layer._model import Backend
-from servicex_layer.backend._client import RestClient
-from servicex_layer.errors import BackendError, MissingObjectError, UnknownRequestError
-from servicex_layer.feed._url_cache import UrlCache
-from servicex_layer.local import LocalServiceX
-from servicex_layer.store._base import open_store
+from servicex_layer.backend import RestClient
+from servicex_layer.errors import BackendError
 
-T = TypeVar("T")
+FORM = "{x: float64, v: var * float64}"
+LISTS_AND_SIGNS = ["generate_file_urls", "poll_local_transformation_results"]
 
 
-@pytest.fixture
-def request_id(finished: Callable[..., str], inputs: list[Path]) -> str:
-    return finished(inputs)
-
-
-def run(
-    service: LocalServiceX, request_id: str, call: Callable[[UrlCache, list[str]], Awaitable[T]]
-) -> T:
-    """Call something with a store and the names of its objects."""
-
-    async def in_loop() -> T:
-        rest = RestClient(find_backend(config_path=service.servicex_yaml), 1.0)
-        async with rest.connected():
-            store = await open_store(rest, await rest.status(request_id), 1.0)
-            names = [row.file.name for row in await store.list_finished(None)]
-        return await call(UrlCache(store, f"Request {request_id}"), names)
-
-    return asyncio.run(in_loop())
-
-
-def test_url_leads_to_the_bytes(service: LocalServiceX, request_id: str):
-    location = run(service, request_id, lambda store, names: store.locate(names[:1]))
-    answer = httpx.get(location.url, headers=dict(location.headers))
-    assert answer.content.startswith(b"root")
-    assert location.expires > time.time()
-    assert location.url not in repr(location)
-
-
-def test_many_are_asked_for_at_once_and_once(service: LocalServiceX, request_id: str):
-    async def all_of_them(store: UrlCache, names: list[str]) -> None:
-        await asyncio.gather(*(store.locate(names[number:] + names) for number in range(4)))
-        await store.locate(names)
-
-    run(service, request_id, all_of_them)
-    assert service.traffic.calls["file-urls"] == 1
-
-
-def test_rejected_url_is_not_given_again(service: LocalServiceX, request_id: str):
-    async def twice(store: UrlCache, names: list[str]) -> None:
-        rejected = await store.locate(names)
-        await store.locate(names, rejected.url)
-        await store.locate(names[1:])
-
-    run(service, request_id, twice)
-    assert service.traffic.calls["file-urls"] == 2
-
-
-def test_url_that_is_about_to_expire_is_not_given_again(
-    use_service: Callable[[LocalServiceX], None], inputs: list[Path]
+@pytest.mark.parametrize("result_format", ["root-file", "root-rntuple", "parquet"])
+def test_every_kind_of_store_gives_the_same_result(
+    any_service, inputs, cluster_of_processes, result_format
 ):
-    async def twice(store: UrlCache, names: list[str]) -> None:
-        await store.locate(names)
-        await store.locate(names)
-
-    with LocalServiceX(url_lifetime=20) as service:
-        use_service(service)
-        request_id = service.submit(inputs[:1], tree="events", manual=True)
-        service.release(request_id, 0)
-        run(service, request_id, twice)
-        assert service.traffic.calls["file-urls"] == 2
-
-
-def test_unknown_request(service: LocalServiceX):
-    with pytest.raises(UnknownRequestError, match="unknown"):
-        run(service, "unknown", lambda store, _: store.locate(["a.root"]))
+    request_id = any_service.submit(inputs, tree="events", result_format=result_format)
+    with Client(cluster_of_processes):
+        events = sxl.from_servicex(request_id, form=FORM)
+        selected = events[events.x % 100 > 3]
+        sums = compute(selected.x + ak.sum(selected.v, axis=1))[0]
+    expected = [
+        100 * index + x + (index + 0.5) * (x % 3) for index in range(4) for x in range(4, 10)
+    ]
+    assert sorted(sums) == sorted(expected)
 
 
-def backend_that_says(serve: Any, **said: Any) -> str:
-    """Serve all calls with the same answer: a status with a few things more."""
-    status = {"request_id": "a-request", "status": "Running", "files": 1, **said}
+def test_the_kind_of_store_follows_from_the_backend(any_service, inputs, call_store, request):
+    request_id = any_service.submit(inputs[:1], tree="events", columns=["x"], manual=True)
+
+    async def class_name(store):
+        return type(store).__name__
+
+    rest = RestClient(find_backend(), 1.0)
+    kinds = {"file-urls": "FileUrls", "presigned": "Presigned", "listing": "Listing"}
+    kind = kinds[request.node.callspec.params["any_service"]]
+    assert call_store(rest, request_id, class_name) == kind
+
+
+def client_of_backend(serve, **changes):
+    """Return a client of a server that answers each call with a status and more."""
+    status = {"request_id": "a-request", "status": "Running", "files": 1, **changes}
     body = json.dumps({**status, "files-completed": 0, "files-failed": 0}).encode()
-    url: str = serve(lambda _method, _path: (200, body, {}))
-    return url
+    return RestClient(Backend("old", serve(lambda *_: (200, body, {}))), 1.0)
 
 
-def locate_at(url: str) -> None:
-    async def locate() -> None:
-        rest = RestClient(Backend("old", url), 1.0)
-        async with rest.connected():
-            store = await open_store(rest, await rest.status("a-request"), 1.0)
-            await UrlCache(store, "Request a-request").locate(["a.root"])
-
-    asyncio.run(locate())
+def list_rows(store):
+    return store.list_finished(None)
 
 
-def test_backend_that_tells_of_no_way_to_its_results(serve: Any):
-    url = backend_that_says(serve)
-    with pytest.raises(BackendError, match=r"old tells of no way .* a-request: .*no S3 store"):
-        locate_at(url)
+def test_a_backend_without_any_access_to_results_is_an_error(serve, call_store):
+    rest = client_of_backend(serve)
+    with pytest.raises(
+        BackendError, match=r"old offers no supported access .* a-request: .*no S3 store"
+    ):
+        call_store(rest, "a-request", list_rows)
 
 
-def test_backend_of_2024_lists_no_volume(serve: Any):
-    url = backend_that_says(serve, **{"result-destination": "volume"})
-    with pytest.raises(BackendError, match=r"old tells of no way .* 'volume'"):
-        locate_at(url)
+@pytest.mark.parametrize("endpoint", ["", None])
+def test_a_status_without_the_address_of_a_store_is_an_error(serve, call_store, endpoint):
+    keys = {"minio-access-key": "a", "minio-secret-key": "b", "minio-endpoint": endpoint}
+    rest = client_of_backend(serve, **keys)
+    with pytest.raises(BackendError, match="no supported access to the results"):
+        call_store(rest, "a-request", list_rows)
 
 
-def test_backend_that_leaves_a_name_out(serve: Any):
-    can = ["generate_file_urls", "poll_local_transformation_results"]
-    url = backend_that_says(serve, capabilities=can, uris={})
-    with pytest.raises(MissingObjectError, match=r"a-request.*'a\.root'"):
-        locate_at(url)
+def test_a_backend_of_2024_lists_no_volume(serve, call_store):
+    rest = client_of_backend(serve, **{"result-destination": "volume"})
+    with pytest.raises(BackendError, match=r"no supported access .* 'volume'"):
+        call_store(rest, "a-request", list_rows)
+
+
+def test_a_backend_that_lists_a_volume_has_one(serve, call_store):
+    changes = {"result-destination": "volume", "capabilities": LISTS_AND_SIGNS, "results": []}
+    rest = client_of_backend(serve, **changes)
+    assert call_store(rest, "a-request", list_rows) == []

@@ -91,7 +91,7 @@ def test_nothing_selected_is_a_tree_without_entries(run, query):
     assert "var *" in str(tree.jet.type)
 
 
-def test_trees_may_miss_where_the_query_says_so(run):
+def test_trees_may_be_missing_where_the_query_says_so(run):
     assert run({"treename": "nope", "fail_on_missing_trees": False}) == {}
 
 
@@ -125,13 +125,13 @@ def test_nulls_of_the_official_client_are_taken_as_absent():
     (query,) = parse_selection(json.dumps([{"treename": "t", **entry}]))
     assert query.trees == {"t": "t"}
     assert query.arguments == {}
-    assert not query.may_miss
+    assert not query.may_be_missing
 
 
 @pytest.mark.parametrize(
     ("selection", "message"),
     [
-        ("", "not JSON"),
+        ("", "not valid JSON"),
         ("{}", "list"),
         ("[]", "list"),
         ("[1]", "must be an object"),

@@ -26,8 +26,8 @@ def quoted(name: str) -> str:
 def records(types: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     fields = st.dictionaries(NAMES, types, min_size=1, max_size=4)
     return fields.map(
-        lambda given: (
-            "{" + ", ".join(f"{quoted(name)}: {kind}" for name, kind in given.items()) + "}"
+        lambda fields: (
+            "{" + ", ".join(f"{quoted(name)}: {kind}" for name, kind in fields.items()) + "}"
         )
     )
 
@@ -47,7 +47,7 @@ TYPES = st.recursive(
 
 @settings(max_examples=100, deadline=None)
 @given(records(TYPES))
-def test_datashape_and_form_are_the_same(datashape: str):
+def test_datashape_and_form_are_equivalent(datashape: str):
     form = as_form(datashape)
     assert as_form(datashape_of(form)) == form
     assert as_form(form) is form
@@ -90,23 +90,23 @@ def test_datashape_may_have_a_length():
 @pytest.mark.parametrize(
     ("form", "words"),
     [
-        ("{x: float", "no datashape"),
-        ("{x: quux}", "no datashape"),
-        ("", "no datashape"),
-        ("var * float64", "not one of records"),
-        ("(int64, float64)", "not one of records"),
-        ("float32", "not one of records"),
-        (5, "neither an awkward form nor .* but a int"),
-        (["x"], "neither an awkward form nor .* but a list"),
-        (NumpyForm("float64"), "not one of records"),
-        (RecordForm([NumpyForm("float64")], None), "not one of records"),
-        ({"x": "quux"}, "'quux' of the column 'x' is no datashape"),
-        ({"x": None}, "column 'x' is None, which is neither"),
-        ({"x": np.dtype("O")}, "column 'x' is dtype.*, which is neither"),
-        ({"x": 5}, "column 'x' is 5, which is neither"),
-        ({1: "float64"}, "name must be a text"),
+        ("{x: float", "not a valid datashape"),
+        ("{x: quux}", "not a valid datashape"),
+        ("", "not a valid datashape"),
+        ("var * float64", "must be a record"),
+        ("(int64, float64)", "must be a record"),
+        ("float32", "must be a record"),
+        (5, "must be an awkward form, .* not of type int"),
+        (["x"], "must be an awkward form, .* not of type list"),
+        (NumpyForm("float64"), "must be a record"),
+        (RecordForm([NumpyForm("float64")], None), "must be a record"),
+        ({"x": "quux"}, "'quux' of the column 'x' is not a valid datashape"),
+        ({"x": None}, "column 'x' must be a datashape .* not None"),
+        ({"x": np.dtype("O")}, "column 'x' must be a datashape .* not dtype"),
+        ({"x": 5}, "column 'x' must be a datashape .* not 5"),
+        ({1: "float64"}, "must be a string, not 1"),
     ],
 )
-def test_no_form(form: Any, words: str):
+def test_anything_else_is_an_error(form: Any, words: str):
     with pytest.raises(FormError, match=words):
         as_form(form)
