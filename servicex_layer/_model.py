@@ -107,12 +107,15 @@ class NoFile:
         The number of the partition.
     failed : str or None
         A failed input file, another one for each partition; ``None`` if the backend names none.
+    reason : str or None
+        Why it failed, with the URL of the logs; ``None`` if the backend does not say.
     waited : float
         How long a task waited for the end of the transform, in seconds.
     """
 
     number: int
     failed: str | None = None
+    reason: str | None = None
     waited: float = field(default=0.0, compare=False)
 
 

@@ -8,7 +8,9 @@ from enum import Enum
 
 from servicex_layer._model import NoFile, ResultFile, TransformStatus
 from servicex_layer.feed._outcome import (
+    all_failed_error,
     error_for_status,
+    failure_reason,
     incomplete_list_error,
     partition_count_error,
     too_many_failed_error,
@@ -104,7 +106,7 @@ def resolve(
     PartitionCountError
         If there are more files than partitions.
     FailedFilesError
-        If more files failed than `max_failed` allows.
+        If more files failed than `max_failed` allows, or all of them.
     RequestError
         If the request ended without this file, and not as ``Complete``.
     ProtocolError
@@ -116,6 +118,9 @@ def resolve(
     files = max(status.files, len(snapshot.files))
     if files > npartitions:
         raise partition_count_error(status, files, npartitions)
+    # Only at the end: until then a file that failed can be transformed again.
+    if snapshot.ended and status.status == "Complete" and 0 < status.files <= snapshot.failed:
+        raise all_failed_error(status, snapshot.failures)
     if _has_too_many_failed(snapshot, max_failed):
         raise too_many_failed_error(status, snapshot.failures, snapshot.failed, max_failed)
     if snapshot.withdrawn:
@@ -129,7 +134,9 @@ def resolve(
     _check_all_files_known(snapshot)
     place = number - len(snapshot.files)
     failures = snapshot.failures
-    return NoFile(number, failures[place] if place < len(failures) else None)
+    if place >= len(failures):
+        return NoFile(number)
+    return NoFile(number, failures[place], failure_reason(status))
 
 
 def is_pending(snapshot: Snapshot, number: int, npartitions: int, max_failed: float) -> bool:
