@@ -53,12 +53,13 @@ def real(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, spelling and the project's set-up."""
+    """Check style, spelling, the import contracts and the project's set-up."""
     session.install("--group=lint")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("codespell")
     session.run("mdformat", "--check", "README.md", "CHANGELOG.md", ".github")
+    session.run("lint-imports", "--no-cache", env={"PYTHONPATH": "."})
     session.run("sp-repo-review", ".")
 
 

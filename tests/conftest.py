@@ -1,12 +1,14 @@
-"""Real parts for all tests: an embedded ServiceX, ROOT files, clusters; and no leftovers."""
+"""Fixtures for all tests: an embedded ServiceX, ROOT files, clusters, and checks for leftovers."""
 
 from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import io
 import os
 import signal
+import ssl
 import tempfile
 import threading
 import time
@@ -20,6 +22,7 @@ import dask
 import numpy as np
 import psutil  # type: ignore[import-untyped]
 import pytest
+import trustme
 import uproot
 from distributed import Client, LocalCluster
 
@@ -29,12 +32,12 @@ from servicex_layer.local import LocalServiceX
 ATLAS = "0fc6e51a5ea6dea107c195591d20a1b2-15.26710677._000019.pool.root.1"
 
 
-# Nothing stays behind
+# Nothing is left over
 
 
 @pytest.fixture(scope="session", autouse=True)
 def nothing_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """See to it that no process and no directory outlives the tests."""
+    """Check that no process and no directory outlives the tests."""
     before = tempfile.tempdir
     tempfile.tempdir = str(tmp_path_factory.mktemp("temporary"))
     try:
@@ -46,7 +49,7 @@ def nothing_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def _is_helper(child: psutil.Process) -> bool:
-    """Tell whether it belongs to `multiprocessing` itself, which keeps it to the end."""
+    """Return whether the process is one that `multiprocessing` keeps until the end."""
     try:
         return any("resource_tracker" in word for word in child.cmdline())
     except psutil.NoSuchProcess:
@@ -63,7 +66,7 @@ def nothing_left_running(until: Callable[[Callable[[], object]], None]) -> Itera
 
 @pytest.fixture(autouse=True)
 def no_scheduler_left() -> Iterator[None]:
-    """See to it that a client that is closed, or closed twice, leaves Dask's default as it was."""
+    """Check that closing a client, even twice, restores Dask's default scheduler."""
     before = dask.config.get("scheduler", None)
     yield
     assert dask.config.get("scheduler", None) == before
@@ -71,7 +74,7 @@ def no_scheduler_left() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def ctrl_c() -> Iterator[None]:
-    """Have SIGINT do what it does in a terminal: a shell's background jobs ignore it."""
+    """Make SIGINT raise KeyboardInterrupt, also in a shell's background job, which ignores it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -79,7 +82,7 @@ def ctrl_c() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def no_bearer_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the token of whoever runs the tests out of them."""
+    """Keep your own token out of the tests."""
     monkeypatch.delenv("BEARER_TOKEN_FILE", raising=False)
 
 
@@ -94,7 +97,7 @@ def shared_service(nothing_left: None) -> Iterator[LocalServiceX]:
 
 @pytest.fixture
 def use_service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[LocalServiceX], None]]:
-    """Make a service the one that is computed with, also by processes that start meanwhile."""
+    """Make a service the configured one, also for processes that start later."""
     with dask.config.set({"servicex-layer.poll-interval": "50ms"}):
         monkeypatch.setenv("DASK_SERVICEX_LAYER__POLL_INTERVAL", "50ms")
 
@@ -111,7 +114,7 @@ def use_service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[LocalServ
 def service(
     shared_service: LocalServiceX, use_service: Callable[[LocalServiceX], None]
 ) -> LocalServiceX:
-    """Give a service with authentication; its requests are each test's own."""
+    """Return a service with authentication; each test submits requests of its own."""
     use_service(shared_service)
     shared_service.traffic.reset()
     return shared_service
@@ -119,7 +122,7 @@ def service(
 
 @pytest.fixture
 def submit(service: LocalServiceX) -> Callable[..., str]:
-    """Submit files of a tree ``events``; none is reported before `LocalServiceX.release`."""
+    """Submit files with a tree ``events``; `LocalServiceX.release` reports each one."""
 
     def submit(files: list[Path], tree: str = "events", **query: Any) -> str:
         return service.submit(files, tree=tree, manual=True, **query)
@@ -129,7 +132,7 @@ def submit(service: LocalServiceX) -> Callable[..., str]:
 
 @pytest.fixture
 def finished(service: LocalServiceX, submit: Callable[..., str]) -> Callable[..., str]:
-    """Submit files and have them all finished, in the order given."""
+    """Submit files and finish them in this order."""
 
     def finished(files: list[Path], tree: str = "events", **query: Any) -> str:
         request_id = submit(files, tree, **query)
@@ -144,7 +147,7 @@ def finished(service: LocalServiceX, submit: Callable[..., str]) -> Callable[...
 def stored(
     shared_service: LocalServiceX,
 ) -> Callable[[str, int], Path]:
-    """Find the stored result of an input file, to do something to it."""
+    """Return the path of the stored result of an input file."""
 
     def stored(request_id: str, index: int) -> Path:
         (path,) = shared_service.servicex_yaml.parent.glob(f"results-*/{request_id}-{index}")
@@ -158,33 +161,60 @@ Answer = tuple[int, bytes, Mapping[str, str]]
 
 @pytest.fixture
 def serve() -> Iterator[Callable[[Callable[[str, str], Answer]], str]]:
-    """Serve HTTP, for what no ServiceX does: answers are (status, body, headers)."""
-    servers: list[tuple[ThreadingHTTPServer, threading.Thread]] = []
+    """Serve scripted HTTP answers: (status, body, headers)."""
+    with contextlib.ExitStack() as servers:
+        yield lambda answer: servers.enter_context(_http_server(answer, None))
 
-    def serve(answer: Callable[[str, str], Answer]) -> str:
-        class Handler(BaseHTTPRequestHandler):
-            def handle_any(self) -> None:
-                self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                status, body, headers = answer(self.command, self.path)
-                self.send_response(status)
-                for name, value in {"Content-Length": str(len(body)), **headers}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(body)
 
-            do_GET = do_POST = handle_any  # noqa: N815  (names of http.server)
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """Return a certificate authority that no machine trusts."""
+    return trustme.CA()
 
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-                pass
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        servers.append((server, thread))
-        return f"http://127.0.0.1:{server.server_address[1]}"
+@pytest.fixture
+def serve_tls(authority: trustme.CA) -> Iterator[Callable[[Callable[[str, str], Answer]], str]]:
+    """Serve scripted HTTPS answers, with a certificate of the authority."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with contextlib.ExitStack() as servers:
+        yield lambda answer: servers.enter_context(_http_server(answer, context))
 
-    yield serve
-    for server, thread in servers:
+
+@contextlib.contextmanager
+def _http_server(
+    answer: Callable[[str, str], Answer], context: ssl.SSLContext | None
+) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def handle_any(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            status, body, headers = answer(self.command, self.path)
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = handle_any  # noqa: N815  (names of http.server)
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+            pass
+
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            # A client that refuses the certificate ends the handshake.
+            if context is None:
+                super().handle_error(request, client_address)
+
+    server = Server(("127.0.0.1", 0), Handler)
+    if context is not None:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        scheme = "http" if context is None else "https"
+        yield f"{scheme}://127.0.0.1:{server.server_address[1]}"
+    finally:
         server.shutdown()
         thread.join()
         server.server_close()
@@ -208,7 +238,7 @@ def write_file() -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def inputs(tmp_path_factory: pytest.TempPathFactory, write_file: Callable[..., Path]) -> list[Path]:
-    """Four files of 10 events; `x` tells the file by its hundreds."""
+    """Four files of 10 events; the hundreds of `x` are the number of the file."""
     directory = tmp_path_factory.mktemp("inputs")
     return [
         write_file(
@@ -225,7 +255,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory, write_file: Callable[..., P
 
 @pytest.fixture(scope="session")
 def spoil() -> Callable[[bytes, str, str], bytes]:
-    """Overwrite what a branch holds in a ROOT file, and nothing else."""
+    """Overwrite the values of one branch in a ROOT file, and nothing else."""
 
     def spoil(body: bytes, tree: str, branch: str) -> bytes:
         with uproot.open(io.BytesIO(body)) as file:
@@ -238,17 +268,17 @@ def spoil() -> Callable[[bytes, str, str], bytes]:
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """Find the real files, which are no part of the project."""
+    """Return the directory of real files, which aren't part of the repository."""
     named = os.environ.get("SERVICEX_LAYER_DATA")
     path = Path(named) if named else Path(__file__).parents[2] / "shared" / "data"
     if not path.is_dir():
-        pytest.skip("no real files: neither $SERVICEX_LAYER_DATA nor ../shared/data is there")
+        pytest.skip("no real files: set $SERVICEX_LAYER_DATA to their directory")
     return path
 
 
 @pytest.fixture
 def atlas(data: Path, tmp_path: Path) -> list[Path]:
-    """Give the real ATLAS file under 8 names."""
+    """Return the real ATLAS file under 8 names."""
     links = [tmp_path / f"{index}.{ATLAS}" for index in range(8)]
     for link in links:
         link.symlink_to(data.absolute() / ATLAS)
@@ -278,7 +308,7 @@ def _cluster(*, processes: bool) -> LocalCluster:
 
 @pytest.fixture
 def scheduler(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Have everything computed by the scheduler of this name: an indirect parameter."""
+    """Compute everything with the scheduler of this name, an indirect parameter."""
     if request.param.startswith("cluster"):
         with Client(request.getfixturevalue(request.param)):
             yield request.param
@@ -305,12 +335,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def until() -> Callable[[Callable[[], object]], None]:
-    """Wait for a condition."""
+    """Wait until a condition holds."""
 
     def until(condition: Callable[[], object]) -> None:
         end = time.monotonic() + 30
         while not condition():
-            assert time.monotonic() < end, "waited in vain"
+            assert time.monotonic() < end, "the condition did not hold within 30 s"
             time.sleep(0.005)
 
     return until
@@ -318,6 +348,6 @@ def until() -> Callable[[Callable[[], object]], None]:
 
 @pytest.fixture
 def in_thread() -> Iterator[Callable[[Callable[[], Any]], Callable[[], Any]]]:
-    """Start a function in a thread; calling what comes back waits for its result."""
+    """Start a function in a thread; call the returned function to wait for its result."""
     with concurrent.futures.ThreadPoolExecutor() as pool:
         yield lambda function: pool.submit(function).result

@@ -88,7 +88,20 @@ def test_default_is_the_first_or_the_one_named(project: Path):
     assert find_backend("one").name == "one"
 
 
-def test_backend_has_url_and_token_and_hides_the_token(project: Path):
+@pytest.mark.parametrize("url", ["https://two.example", "https://two.example/"])
+def test_a_backend_is_found_by_its_url(project: Path, url: str):
+    Path("servicex.yaml").write_text(TWO)
+    assert find_backend(url).name == "two"
+
+
+def test_the_first_of_several_backends_with_one_url_is_used(project: Path):
+    again = "  - name: again\n    endpoint: http://one.example\n"
+    Path("servicex.yaml").write_text(TWO + again)
+    assert find_backend("http://one.example").name == "one"
+    assert find_backend("again").url == "http://one.example"
+
+
+def test_a_backend_has_url_and_token_and_hides_the_token(project: Path):
     Path("servicex.yaml").write_text(TWO)
     one, two = find_backend("one"), find_backend("two")
     assert (one.url, one.token) == ("http://one.example", None)
@@ -100,6 +113,7 @@ def test_backend_has_url_and_token_and_hides_the_token(project: Path):
     ("text", "name", "words"),
     [
         (TWO, "three", ["'three'", "one, two", "servicex.yaml"]),
+        (TWO, "https://three.example", ["three.example", "one, two", "servicex.yaml"]),
         (TWO + "default_endpoint: four", None, ["default_endpoint", "'four'", "one, two"]),
         (TWO + "default_endpoint: [one]", None, ["default_endpoint", "one, two"]),
     ],
@@ -125,7 +139,7 @@ def test_unknown_backend_names_those_there_are(
         (b"api_endpoints: [{name: one, endpoint: , token: secret}]", "no endpoint"),
         (b"api_endpoints: [{name: , endpoint: 'http://one.example'}]", "no name"),
         (b"api_endpoints:\n  - token: secret: [", r"not valid YAML \(line 2\)"),
-        (b"api_endpoints: '\xff\xfe'", "cannot be read"),
+        (b"api_endpoints: '\xff\xfe'", "can't be read"),
         (b"api_endpoints: [{name: one, endpoint: 'http://me:secret@one.example'}]", "password"),
         (b'api_endpoints: [{name: one, endpoint: e, token: "a secret\\nline"}]', "ASCII"),
     ],

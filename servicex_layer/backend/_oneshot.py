@@ -1,4 +1,4 @@
-"""A request as its backend tells of it, for people and programs: asked once, not followed."""
+"""The state of a request at this moment, without polling."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["get_status", "list_files"]
 
 
 async def get_status(backend: Backend, request_id: str) -> TransformStatus:
-    """Ask for the state of a request.
+    """Return the status of a request.
 
     Raises
     ------
     BackendError
-        Where the backend does not know the request, or cannot be asked.
+        If the backend does not know the request, or does not answer.
     """
     rest = RestClient(backend, Polling.configured().retry_timeout)
     async with rest.connected():
@@ -24,21 +24,20 @@ async def get_status(backend: Backend, request_id: str) -> TransformStatus:
 
 
 async def list_files(backend: Backend, request_id: str) -> tuple[TransformStatus, list[ResultRow]]:
-    """Ask for the state of a request, and for its finished and failed files so far.
+    """Return the status of a request, and its finished and failed files in order of completion.
 
     Raises
     ------
     BackendError
-        Where the backend does not know the request, does not tell of single files, or cannot be
-        asked.
+        If the backend does not know the request, does not list single files, or does not answer.
     """
     rest = RestClient(backend, Polling.configured().retry_timeout)
     async with rest.connected():
-        # Of a request that it does not know, a backend lists no results.
+        # The status comes first: for an unknown request, the list of files is empty.
         status = await rest.status(request_id)
         if "poll_local_transformation_results" not in await rest.capabilities():
             raise BackendError(
-                f"The ServiceX backend {backend.name} does not tell which files of request "
+                f"The ServiceX backend {backend.name} does not list which files of request "
                 f"{request_id} are finished and which failed (it has no capability "
                 "poll_local_transformation_results)."
             )

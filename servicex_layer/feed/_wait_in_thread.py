@@ -1,4 +1,4 @@
-"""Waiting in the threads of Dask's local schedulers: in order, and no longer than it is wanted."""
+"""Waiting in the threads of Dask's local schedulers."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ __all__ = ["register_callback", "wait"]
 T = TypeVar("T")
 
 
-def wait(key: Key, waiting: concurrent.futures.Future[T]) -> T:
-    """Wait for something within a task that runs in a thread.
+def wait(key: Key, pending: concurrent.futures.Future[T]) -> T:
+    """Wait for a result within a task that runs in a thread.
 
     Parameters
     ----------
     key : dask.typing.Key
         The task's key.
-    waiting : concurrent.futures.Future
-        What to wait for; cancelled where the computation that the task is part of ends before.
+    pending : concurrent.futures.Future
+        The result; cancelled if the computation that the task belongs to fails or is interrupted.
     """
-    return _waits.result(key, waiting)
+    return _waits.result(key, pending)
 
 
 def register_callback() -> None:
-    """Have the next computation followed, by whoever prepares one that waits.
+    """Make sure that the next computation calls back; cheap, so call it whenever a graph is made.
 
-    Dask takes its callbacks away while a computation runs, and of several at the same time it may
-    give none back.
+    Dask drops callbacks when computations overlap: each removes the callbacks while it runs, and
+    puts back those it removed.
     """
     _waits.register()
 
 
 class _Waits(Callback):
-    """Follows the computations of Dask's local schedulers, by their own callbacks.
+    """The waits of this process, in the order of files and with an end.
 
-    A thread can neither be given back while it waits nor be interrupted. So those who wait
-    begin in the order in which they can end: else all threads could wait for the last files
-    while nobody reads the first. And where a computation fails, or Ctrl-C ends it, the waits of
-    its tasks are ended: else they would go on, and keep the interpreter from exiting.
+    A waiting thread can neither be lent to another task nor be interrupted. So waits start in the
+    order in which they can end: otherwise all threads might wait for the last files while nobody
+    reads the first. And if a computation fails or Ctrl-C ends it, so do its waits: otherwise they
+    would go on, and keep the interpreter from exiting.
     """
 
     def __init__(self) -> None:
@@ -53,22 +53,22 @@ class _Waits(Callback):
             start_state=self._sort, finish=self._end
         )
         self._lock = threading.Lock()
-        self._waiting: dict[Key, set[concurrent.futures.Future[Any]]] = {}
+        self._pending: dict[Key, set[concurrent.futures.Future[Any]]] = {}
 
-    def result(self, key: Key, waiting: concurrent.futures.Future[T]) -> T:
+    def result(self, key: Key, pending: concurrent.futures.Future[T]) -> T:
         with self._lock:
-            self._waiting.setdefault(key, set()).add(waiting)
+            self._pending.setdefault(key, set()).add(pending)
         try:
-            return waiting.result()
+            return pending.result()
         finally:
-            waiting.cancel()
+            pending.cancel()
             with self._lock:
-                self._waiting[key].discard(waiting)
-                if not self._waiting[key]:
-                    del self._waiting[key]
+                self._pending[key].discard(pending)
+                if not self._pending[key]:
+                    del self._pending[key]
 
     def _sort(self, _: Any, state: Mapping[str, Any]) -> None:
-        # The scheduler takes what is ready from the end of this list.
+        # "ready" is a private part of the state of dask.local. Dask takes tasks from its end.
         ready: list[Key] = state["ready"]
         waits = [key for key in ready if _is_wait(key)]
         if waits:
@@ -79,9 +79,10 @@ class _Waits(Callback):
         if not failed:
             return
         with self._lock:
-            left = [one for key in state.get("running", ()) for one in self._waiting.get(key, ())]
-        for waiting in left:
-            waiting.cancel()
+            running = state.get("running", ())
+            unfinished = [future for key in running for future in self._pending.get(key, ())]
+        for future in unfinished:
+            future.cancel()
 
 
 def _is_wait(key: Key) -> bool:

@@ -1,4 +1,4 @@
-"""Waiting on a Dask worker without keeping a thread, or a place, from any other task."""
+"""Waiting on a Dask worker without holding a thread or a slot."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ T = TypeVar("T")
 
 
 def worker_loop(worker: Worker) -> asyncio.AbstractEventLoop:
-    """Give the event loop that a worker runs in."""
+    """Return the event loop that a worker runs in."""
     loop: Any = worker.loop
-    found: asyncio.AbstractEventLoop = loop.asyncio_loop
-    return found
+    asyncio_loop: asyncio.AbstractEventLoop = loop.asyncio_loop
+    return asyncio_loop
 
 
-async def wait_seceded(worker: Worker, key: Key, waiting: Awaitable[T]) -> T:
-    """Wait for something within a task that runs in a worker's event loop.
+async def wait_seceded(worker: Worker, key: Key, pending: Awaitable[T]) -> T:
+    """Wait for a result within a task that runs in a worker's event loop.
 
-    The task gives its place on the worker back at once, as `distributed.secede` does for a task
-    in a thread; it has no thread to begin with. When it is cancelled, the wait is too.
+    The task secedes: it gives its slot back at once, as `distributed.secede` does for a task in a
+    thread. If the task is cancelled, so is the wait.
 
     Parameters
     ----------
@@ -35,26 +35,22 @@ async def wait_seceded(worker: Worker, key: Key, waiting: Awaitable[T]) -> T:
         The worker.
     key : dask.typing.Key
         The task's key.
-    waiting : awaitable
-        What to wait for.
+    pending : awaitable
+        The result.
 
     Raises
     ------
     distributed.Reschedule
-        Where the task was cancelled. Were it wanted again meanwhile, it would start anew; no
-        value that could be taken for its result is left.
+        If the task was cancelled. A task that was requested again meanwhile then starts from the
+        beginning; no value is left that could pass for its result.
     """
-    plugin = worker.plugins.get(_ParkedTasks.name)
-    if not isinstance(plugin, _ParkedTasks):
-        plugin = _ParkedTasks()
-        await worker.plugin_add(plugin, _ParkedTasks.name)
-    future = asyncio.ensure_future(waiting)
+    plugin = worker.plugins.get(_SecededWaits.name)
+    if not isinstance(plugin, _SecededWaits):
+        plugin = _SecededWaits()
+        await worker.plugin_add(plugin, _SecededWaits.name)
+    future = asyncio.ensure_future(pending)
     plugin.futures[key] = future
-    worker.handle_stimulus(
-        SecedeEvent(
-            key=key, compute_duration=0.0, stimulus_id=f"servicex-wait_seceded-{time.time()}"
-        )
-    )
+    _secede(worker, key)
     try:
         return await future
     except asyncio.CancelledError:
@@ -63,10 +59,20 @@ async def wait_seceded(worker: Worker, key: Key, waiting: Awaitable[T]) -> T:
         plugin.futures.pop(key, None)
 
 
-class _ParkedTasks(WorkerPlugin):
-    """The waits of one worker, ended when their task is cancelled."""
+def _secede(worker: Worker, key: Key) -> None:
+    # distributed.secede works in threads only, so this sends the event that it sends. SecedeEvent
+    # is private: a release may change its fields.
+    worker.handle_stimulus(
+        SecedeEvent(
+            key=key, compute_duration=0.0, stimulus_id=f"servicex-layer-secede-{time.time()}"
+        )
+    )
 
-    name = "servicex-layer-parked-tasks"
+
+class _SecededWaits(WorkerPlugin):
+    """The waits of one worker, each cancelled with its task."""
+
+    name = "servicex-layer-seceded-waits"
     futures: dict[Key, asyncio.Future[Any]]
 
     def __init__(self) -> None:
@@ -74,7 +80,7 @@ class _ParkedTasks(WorkerPlugin):
 
     def transition(self, key: Key, start: str, finish: str, **_: Any) -> None:
         """See `distributed.WorkerPlugin.transition`."""
-        # A task that runs cannot be released at once: Dask marks it and waits for its end.
+        # Dask doesn't release a running task: it marks the task, and waits until it ends.
         if start in ("executing", "long-running") and finish == "released":
             future = self.futures.get(key)
             if future is not None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from servicex_layer.graph import _array_pickling as _array_pickling  # makes arrays picklable
-from servicex_layer.graph._array import from_servicex, wait_for_file_count
+from servicex_layer.graph._array import from_servicex
+from servicex_layer.graph._file_count import wait_for_file_count
 from servicex_layer.graph._file_layer import SXFileLayer
 from servicex_layer.graph._load_layer import UprootLoadLayer
-from servicex_layer.graph._record import record, record_meta
+from servicex_layer.graph._record import record
 
 __all__ = [
     "SXFileLayer",
     "UprootLoadLayer",
     "from_servicex",
     "record",
-    "record_meta",
     "wait_for_file_count",
 ]

@@ -1,33 +1,42 @@
-"""Pickling dask-awkward arrays, which dask-awkward 2026.2 cannot do."""
+"""Pickling of dask-awkward arrays, which dask-awkward 2026.2 can't do itself.
+
+It pickles the meta of an array, a typetracer, and awkward then looks for the buffers that a
+typetracer doesn't have. The form of the meta holds all that there is to pickle.
+"""
 
 from __future__ import annotations
 
 import copyreg
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import awkward as ak
 from awkward.forms import Form
-from dask_awkward.lib.core import Array, new_array_object
+from dask.highlevelgraph import HighLevelGraph
+from dask_awkward.lib.core import Array
 
-if TYPE_CHECKING:
-    pass
+from servicex_layer.graph._dask_awkward import meta_of, new_array
 
-__all__: list[str] = []
+__all__ = ["make_arrays_picklable"]
 
 
-def _array(
-    graph: Any, name: str, form: Form, behavior: Mapping[Any, Any] | None, divisions: Any
-) -> Array:
-    meta = ak.typetracer.typetracer_from_form(form, behavior=behavior)
-    return new_array_object(graph, name, meta=meta, divisions=divisions)
+def make_arrays_picklable() -> None:
+    """Register a reducer for dask-awkward arrays."""
+    copyreg.pickle(Array, _reduce)
 
 
 def _reduce(array: Array) -> Any:
-    meta = array._meta
-    return _array, (array.dask, array.name, meta.layout.form, meta.behavior, array.divisions)
+    meta = meta_of(array)
+    return _rebuild, (array.dask, array.name, meta.layout.form, meta.behavior, array.divisions)
 
 
-# dask-awkward 2026.2 cannot pickle its arrays: it hands over their metas, in which awkward looks
-# for buffers. Their forms are all that is in them.
-copyreg.pickle(Array, _reduce)
+def _rebuild(
+    graph: HighLevelGraph,
+    name: str,
+    form: Form,
+    behavior: Mapping[Any, Any] | None,
+    divisions: Iterable[int | None],
+) -> Array:
+    make_arrays_picklable()
+    meta = ak.typetracer.typetracer_from_form(form, behavior=behavior)
+    return new_array(graph, name, meta, divisions)

@@ -1,4 +1,4 @@
-"""What the tasks of an `SXFileLayer` do: wait for the file with a number."""
+"""The function that the tasks of an `SXFileLayer` call."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["AwaitFile"]
 
 
 class AwaitFile:
-    """Waits for the file with a number.
+    """Wait for the file with a number.
 
-    In the event loop of a Dask worker it is a coroutine that keeps no thread; elsewhere it is
-    a function that blocks.
+    In the event loop of a Dask worker this is a coroutine, which holds no thread. Elsewhere it is a
+    function that blocks.
 
     Parameters
     ----------
@@ -29,14 +29,15 @@ class AwaitFile:
     request_id : str
         The request.
     backend : str or None
-        The backend's name in ``servicex.yaml``; ``None`` for the default.
+        Name of the backend in ``servicex.yaml``; ``None`` for the default.
     npartitions : int
-        How many files are asked for in all.
+        The number of partitions of the array.
     max_failed : float
-        The fraction of the request's files that may fail.
+        The fraction of the request's files that may fail, from 0 to 1.
     """
 
-    # distributed.utils.iscoroutinefunction: a worker then calls this in its event loop.
+    # distributed.utils.iscoroutinefunction looks for this (it is private, and may look elsewhere
+    # one day): a worker then calls the object in its event loop, not in a thread.
     __tornado_coroutine__ = True
 
     def __init__(
@@ -49,29 +50,39 @@ class AwaitFile:
         self.max_failed = max_failed
 
     def __call__(self, number: int) -> Any:
-        """Give the `ResultFile`, `NoFile` where there are fewer files; or a coroutine of it."""
-        found = feed(self.request_id, self.backend)
-        wanted = number, self.npartitions, self.max_failed
+        """Return the `ResultFile`, a `NoFile` if there are fewer files, or a coroutine of either.
+
+        Raises
+        ------
+        RequestError
+            If the file will not come, or the request has more files than the array has partitions.
+        BackendError
+            If the backend can't be asked.
+        """
+        request_feed = feed(self.request_id, self.backend)
+        question = number, self.npartitions, self.max_failed
         key = (self.name, number)
         worker = this_worker()
-        if worker is not None and _in_loop_of(worker):
-            waiting = found.submit(_timed(found.get(*wanted)))
-            return wait_seceded(worker, key, asyncio.wrap_future(waiting))
-        file = found.get_nowait(*wanted)
-        return wait(key, found.submit(_timed(found.get(*wanted)))) if file is None else file
+        if worker is not None and _runs_in_loop_of(worker):
+            pending = request_feed.submit(_timed(request_feed.get(*question)))
+            return wait_seceded(worker, key, asyncio.wrap_future(pending))
+        file = request_feed.get_nowait(*question)
+        if file is not None:
+            return file
+        return wait(key, request_feed.submit(_timed(request_feed.get(*question))))
 
     def __dask_tokenize__(self) -> tuple[object, ...]:
-        """Tell what makes two of these the same."""
+        """Return what tells two of these apart."""
         return "AwaitFile", self.name
 
 
-async def _timed(coming: Coroutine[Any, Any, ResultFile | NoFile]) -> ResultFile | NoFile:
+async def _timed(pending: Coroutine[Any, Any, ResultFile | NoFile]) -> ResultFile | NoFile:
     started = time.monotonic()
-    file = await coming
+    file = await pending
     return replace(file, waited=time.monotonic() - started)
 
 
-def _in_loop_of(worker: Worker) -> bool:
+def _runs_in_loop_of(worker: Worker) -> bool:
     try:
         return asyncio.get_running_loop() is worker_loop(worker)
     except RuntimeError:

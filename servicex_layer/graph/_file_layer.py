@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import copy
-import html
-import textwrap
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import dask
-from dask._task_spec import Task
 from dask.highlevelgraph import Layer, MaterializedLayer
 from dask.typing import Key
 
@@ -17,41 +14,41 @@ from servicex_layer._model import FILE_LAYER
 from servicex_layer.errors import InvalidArgumentError
 from servicex_layer.feed import register_callback
 from servicex_layer.graph._await_file import AwaitFile
+from servicex_layer.graph._dask_tasks import Task, call
+from servicex_layer.graph._layer_info import request_info
 
-if TYPE_CHECKING:
-    pass
-
-__all__ = ["SXFileLayer", "request_info", "shortened"]
+__all__ = ["SXFileLayer"]
 
 
 class SXFileLayer(Layer):
-    """Waits for the files of a request: task N gives the N-th file to be finished.
+    """Wait for the files of a request: task N returns the N-th file to be finished.
 
-    It holds the request's id and the number of partitions, nothing live and nothing secret, and
-    makes its tasks when they are asked for.
+    The layer holds the request's id and the number of partitions, nothing live and nothing secret.
+    It makes its tasks on demand.
 
     Parameters
     ----------
     request_id : str
         The request.
     npartitions : int
-        The number of files of the request; with more, the last partitions are empty.
+        The number of files of the request. If it is larger, the last partitions are empty.
     backend : str, optional
-        The backend's name in ``servicex.yaml``; by default its default.
+        Name of the backend in ``servicex.yaml``. Defaults to the default backend.
     on_failed : {"skip", "raise"}
-        Whether failed files leave empty partitions at the end, or are an error.
+        ``"skip"``: failed files leave empty partitions at the end. ``"raise"``: a failed file is
+        an error.
     max_failed : float
-        With ``"skip"``: the fraction (0 to 1) of the files beyond which they are an error as well.
+        The fraction of failed files, from 0 to 1, above which ``"skip"`` is an error, too.
 
     Raises
     ------
     InvalidArgumentError
-        Where an argument has an impossible value.
+        If an argument has an impossible value.
 
     See Also
     --------
-    UprootLoadLayer : reads the files.
-    servicex_layer.from_servicex : makes an array with both.
+    UprootLoadLayer : Read the files.
+    servicex_layer.from_servicex : Make an array from both.
 
     Examples
     --------
@@ -69,7 +66,7 @@ class SXFileLayer(Layer):
     max_failed: float
     name: str
     await_file: AwaitFile
-    # In order; of constant size where all are there, and quick to look up in any case.
+    # Sorted. A range pickles to the same size however long it is; lookups are quick in both.
     _numbers: range | dict[int, None]
 
     def __init__(
@@ -81,7 +78,7 @@ class SXFileLayer(Layer):
         on_failed: str = "skip",
         max_failed: float = 1.0,
     ) -> None:
-        _check(request_id, npartitions, on_failed, max_failed)
+        _validate_arguments(request_id, npartitions, on_failed, max_failed)
         super().__init__()
         self.request_id = request_id
         self.npartitions = npartitions
@@ -91,8 +88,8 @@ class SXFileLayer(Layer):
         token = dask.base.tokenize(request_id, npartitions, backend, on_failed, max_failed)
         self.name = f"{FILE_LAYER}-{token}"
         self._numbers = range(npartitions)
-        most = max_failed if on_failed == "skip" else 0.0
-        self.await_file = AwaitFile(self.name, request_id, backend, npartitions, most)
+        allowed = max_failed if on_failed == "skip" else 0.0
+        self.await_file = AwaitFile(self.name, request_id, backend, npartitions, allowed)
         register_callback()
 
     def __repr__(self) -> str:
@@ -107,7 +104,7 @@ class SXFileLayer(Layer):
     def __getitem__(self, key: Key) -> Task:
         if key not in self:
             raise KeyError(key)
-        return Task(key, self.await_file, _number(key))
+        return call(key, self.await_file, _number(key))
 
     def __contains__(self, key: object) -> bool:
         return (
@@ -118,7 +115,7 @@ class SXFileLayer(Layer):
         )
 
     def items(self) -> Any:
-        """Give keys with their tasks."""
+        """Return the keys with their tasks."""
         return {key: self[key] for key in self}.items()
 
     def is_materialized(self) -> bool:
@@ -146,30 +143,13 @@ class SXFileLayer(Layer):
         return culled, {(self.name, number): set() for number in numbers}
 
     def layer_info_dict(self) -> dict[str, str]:
-        """Say what is in it, for the notebook's view of the graph."""
-        told: dict[str, str] = super().layer_info_dict()  # type: ignore[no-untyped-call]
-        return told | request_info(self)
+        """Return what a notebook's view of the graph shows."""
+        info: dict[str, str] = super().layer_info_dict()  # type: ignore[no-untyped-call]
+        return info | request_info(self)
 
     def mock(self) -> MaterializedLayer:
-        """Give a stand-in that waits for nothing; dask-awkward traces columns with it."""
+        """Return a layer that waits for nothing; dask-awkward traces columns with it."""
         return MaterializedLayer({(self.name, 0): None})
-
-
-def request_info(files: SXFileLayer) -> dict[str, str]:
-    told = {
-        "request": files.request_id,
-        "backend": files.backend or "the default",
-        "partitions": str(files.npartitions),
-    }
-    return shortened(told)
-
-
-def shortened(told: Mapping[str, str]) -> dict[str, str]:
-    # A tree may have thousands of columns.
-    return {
-        name: html.escape(textwrap.shorten(text, 400, placeholder=" …"))
-        for name, text in told.items()
-    }
 
 
 def _number(key: Key) -> int:
@@ -183,23 +163,25 @@ def _compact(numbers: list[int]) -> range | dict[int, None]:
     return dict.fromkeys(numbers)
 
 
-def _check(request_id: object, npartitions: object, on_failed: object, max_failed: object) -> None:
+def _validate_arguments(
+    request_id: object, npartitions: object, on_failed: object, max_failed: object
+) -> None:
     if not isinstance(request_id, str) or not request_id:
         raise InvalidArgumentError(
-            f"request_id={request_id!r} is no request's id; ServiceX gives a text like "
+            f"request_id={request_id!r} is not a valid request id. ServiceX gives a string such as "
             "'b5901cca-9858-42e7-a093-0929cf391f0e'."
         )
     if not isinstance(npartitions, int) or isinstance(npartitions, bool) or npartitions < 0:
         raise InvalidArgumentError(
-            f"npartitions={npartitions!r} is no number of files; give an integer of at least 0."
+            f"npartitions={npartitions!r} must be a non-negative integer: the number of files."
         )
     if on_failed not in ("skip", "raise"):
-        raise InvalidArgumentError(f"on_failed={on_failed!r} is neither 'skip' nor 'raise'.")
+        raise InvalidArgumentError(f"on_failed={on_failed!r} must be 'skip' or 'raise'.")
     if not isinstance(max_failed, int | float) or not 0 <= max_failed <= 1:
         raise InvalidArgumentError(
-            f"max_failed={max_failed!r} is no fraction of the files; give a number from 0 to 1."
+            f"max_failed={max_failed!r} must be a number from 0 to 1: a fraction of the files."
         )
     if on_failed == "raise" and max_failed != 1:
         raise InvalidArgumentError(
-            f"max_failed={max_failed!r} goes with on_failed='skip'; 'raise' allows no failed file."
+            f"max_failed={max_failed!r} needs on_failed='skip': with 'raise' no file may fail."
         )

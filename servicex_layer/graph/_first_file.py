@@ -1,87 +1,74 @@
-"""The first finished file of a request: waited for where nothing else tells the form."""
+"""The form of the first finished file of a request."""
 
 from __future__ import annotations
 
-import sys
-import time
-from concurrent.futures import Future
-from types import TracebackType
-from typing import Protocol, Self
+from collections.abc import Callable
 
-import click
+from awkward.forms import RecordForm
 
-from servicex_layer._model import NoFile, ResultFile, TransformStatus
+from servicex_layer._model import Backend, Location, NoFile, TransformStatus
+from servicex_layer.errors import FormError
+from servicex_layer.feed import loop_thread, process_feed
+from servicex_layer.graph._waiting_note import result_with_note
+from servicex_layer.transport import ResultSource
 
-__all__ = ["first_file"]
-
-# Waiting for longer than this is told of, and the line renewed as often; in seconds.
-_QUIET = 1.0
+__all__ = ["form_of_first_file"]
 
 
-class _Feed(Protocol):
-    status: TransformStatus | None
-
-
-def first_file(
-    feed: _Feed, status: TransformStatus, waiting: Future[ResultFile | NoFile]
-) -> ResultFile | NoFile:
-    """Wait for the first file, and tell of it on the standard error.
+def form_of_first_file(
+    backend: Backend,
+    status: TransformStatus,
+    tree: str | None,
+    read_form: Callable[[ResultSource, str | None], RecordForm],
+) -> RecordForm:
+    """Wait for the first file of a request and read its form.
 
     Parameters
     ----------
-    feed : object
-        The request's feed, which will know its state.
+    backend : Backend
+        The backend.
     status : TransformStatus
-        The state so far.
-    waiting : concurrent.futures.Future
-        Of the file; cancelled where the waiting is interrupted.
+        The request's state so far; its number of files is final.
+    tree : str or None
+        Name of the tree; ``None`` for the only tree of the file.
+    read_form : callable
+        Reads the form of a result.
+
+    Returns
+    -------
+    awkward.forms.RecordForm
+        The form; without columns if the request has no files.
+
+    Raises
+    ------
+    FormError
+        If the request ends without a finished file.
+    RequestError
+        If the file will not come.
+    BackendError
+        If the backend can't be asked.
+    ResultError
+        If the file can't be read.
     """
-    started = time.monotonic()
-    try:
-        with _Line() as line:
-            while not _is_done(waiting):
-                seconds = time.monotonic() - started
-                line.show(
-                    f"Request {status.request_id}: waiting for its first file to tell the form "
-                    f"({seconds:.0f} s; {feed.status or status}). With form=… there is no need to "
-                    "wait."
-                )
-        return waiting.result()
-    finally:
-        waiting.cancel()
+    request_id = status.request_id
+    if status.is_terminal and status.files == 0:
+        return RecordForm([], [])
+    request_feed = process_feed(request_id, backend)
+    file = result_with_note(
+        request_feed.submit(request_feed.get(0, max(status.files, 1))),
+        lambda seconds: (
+            f"Request {request_id}: waiting for its first file, which defines the form "
+            f"({seconds:.0f} s; {request_feed.status or status}). Pass form=… to skip this wait."
+        ),
+    )
+    if isinstance(file, NoFile):
+        raise FormError(
+            f"Request {request_id} has no finished file to read the form from. Pass it, as in "
+            "form='{JetPt: var * float64}'."
+        )
+    name = file.name
 
+    def locate(rejected: str | None) -> Location:
+        return loop_thread().run(request_feed.locate(name, rejected))
 
-def _is_done(waiting: Future[ResultFile | NoFile]) -> bool:
-    try:
-        waiting.exception(_QUIET)
-    except TimeoutError:
-        return False
-    return True
-
-
-class _Line:
-    """A line on a terminal that is written anew; elsewhere it is written once."""
-
-    def __init__(self) -> None:
-        self._shown = False
-        self._terminal = sys.stderr.isatty()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._shown and self._terminal:
-            click.echo("\r\x1b[K", nl=False, err=True)
-
-    def show(self, text: str) -> None:
-        """Write it."""
-        if self._terminal:
-            click.echo(f"\r\x1b[K{text}", nl=False, err=True)
-        elif not self._shown:
-            click.echo(text, err=True)
-        self._shown = True
+    return read_form(ResultSource(file, locate, f"Result {name!r} of request {request_id}"), tree)

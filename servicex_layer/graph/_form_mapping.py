@@ -1,7 +1,7 @@
-"""Another view of a result's columns, by Uproot's form mapping protocol; coffea's schemas are such.
+"""Other views of a result's columns, by Uproot's form mapping protocol; coffea's schemas use it.
 
-A form mapping is called with the form of a tree. It gives the form of what the user wants to see,
-and an object that makes the buffers of this form of the tree's columns.
+A form mapping is called with the form of a tree. It returns the form that the user works with, and
+an object that makes the buffers of that form from the tree's columns.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import awkward as ak
 import numpy as np
 from awkward.forms import Form, RecordForm
 from awkward.typetracer import typetracer_from_form, typetracer_with_report
-from dask_awkward.lib.utils import buffer_keys_required_to_compute_shapes, trace_form_structure
 
 from servicex_layer.errors import InvalidArgumentError, ResultError, SchemaMismatchError
 from servicex_layer.graph._await_file import AwaitFile
+from servicex_layer.graph._dask_awkward import form_structure, touched_buffers
 from servicex_layer.graph._read_task import ReadTask
 from servicex_layer.reading import (
     datashape_of,
@@ -33,20 +33,23 @@ if TYPE_CHECKING:
 
     from servicex_layer.reading import RootTree
 
-__all__ = ["ReadWithFormMapping", "check_mappable", "described_form_of"]
+__all__ = ["ReadWithFormMapping", "described_form_of", "validate_mappable"]
 
 
 class ReadWithFormMapping(ReadTask):
-    """Reads columns of a file through a form mapping: one partition.
-
-    Buffers that no column was read for are placeholders.
+    """Read columns of a finished file through a form mapping into one partition.
 
     Parameters
     ----------
     request_id, backend, form, tree, behavior, await_file, report
-        Those of `ReadTask`; `behavior` adds to that of the mapping.
+        As in `ReadTask`; `behavior` is added to that of the mapping.
     form_mapping : uproot.ImplementsFormMapping
-        What is called with the form.
+        Called with the form.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If `form_mapping` is not callable.
     """
 
     columns: frozenset[str]
@@ -65,7 +68,7 @@ class ReadWithFormMapping(ReadTask):
     ) -> None:
         if not callable(form_mapping):
             raise InvalidArgumentError(
-                f"form_mapping={form_mapping!r} cannot be called with a form, as a form mapping is."
+                f"form_mapping={form_mapping!r} must be callable with the form of a tree."
             )
         self.expected_form, self.info = form_mapping(_described(form))
         super().__init__(
@@ -80,14 +83,14 @@ class ReadWithFormMapping(ReadTask):
         )
 
     def read(self, source: ResultSource) -> ak.contents.Content:
-        """Have the mapping make the buffers of what is wanted of a file."""
-        check_mappable(source.file.format)
+        """Read a file through the mapping; see `ReadTask.read`."""
+        validate_mappable(source.file.format)
         opened = open_result(source, self.tree)
         if opened is None:
             return self.empty()
         with opened as table:
             root_tree: Any = table
-            self._check(root_tree, source.what)
+            self._check_types(root_tree, source.what)
             buffers = self._buffers(root_tree, source.what)
             return ak.from_buffers(
                 self.expected_form,
@@ -98,64 +101,58 @@ class ReadWithFormMapping(ReadTask):
             )
 
     def empty(self) -> ak.contents.Content:
-        """Give what the mapping shows of a file of no events."""
+        """Return the mapped columns of a file without events."""
         return self.expected_form.length_zero_array(highlevel=False)
 
-    # What dask-awkward asks of an input layer that can be projected.
+    # dask-awkward's protocol for functions of input layers that can be projected.
 
     def mock(self) -> ak.Array:
-        """Give the array without its data."""
+        """Return the array without its data."""
         return typetracer_from_form(self.expected_form, behavior=self.behavior)
 
     def mock_empty(self, backend: str = "cpu") -> ak.Array:
-        """Give the array with no events."""
+        """Return the array without events."""
         return ak.to_backend(ak.Array(self.empty(), behavior=self.behavior), backend)
 
     def prepare_for_projection(self) -> tuple[ak.Array, Any, Any]:
-        """Give an array without data that tells in a report what is touched of it."""
+        """Return an array without data, the report of its touched buffers, and its structure."""
         buffer_key = self.info.buffer_key
         meta, report = typetracer_with_report(
             self.expected_form, highlevel=True, behavior=self.behavior, buffer_key=buffer_key
         )
-        return meta, report, trace_form_structure(self.expected_form, buffer_key=buffer_key)
+        return meta, report, form_structure(self.expected_form, buffer_key)
 
     def necessary_columns(self, report: Any, state: Any) -> frozenset[str]:
-        """Tell which of the tree's columns are needed for what was touched."""
-        shapes = buffer_keys_required_to_compute_shapes(
-            self.info.parse_buffer_key,
-            report.shape_touched,
-            state["form_key_to_parent_form_key"],
-            state["form_key_to_buffer_keys"],
-        )
-        needed = self.info.keys_for_buffer_keys(frozenset({*report.data_touched, *shapes}))
-        return self.columns.intersection(needed)
+        """Return the columns of the tree that the touched buffers are made from."""
+        buffer_keys = touched_buffers(report, state, self.info.parse_buffer_key)
+        return self.columns.intersection(self.info.keys_for_buffer_keys(buffer_keys))
 
     def project(self, report: Any, state: Any) -> ReadWithFormMapping:
-        """Give the same, reading only what is needed for what was touched."""
+        """Return a copy that reads only what a traced computation touched."""
         return self.project_manually(self.necessary_columns(report, state))
 
     def project_manually(self, columns: frozenset[str]) -> ReadWithFormMapping:
-        """Give the same, reading only these columns."""
+        """Return a copy that reads only these columns."""
         projected = self.project_columns(columns)
-        # All that is left to do with it is to check what is read; it goes along with every task.
+        # From here on the form only serves validation, and it is pickled with every task.
         projected.form = select_columns(self.form, columns).copy(parameters=None)
         return projected
 
-    def _check(self, table: RootTree, what: str) -> None:
-        """Mappings take bytes for what the form says of them: it must be true of this file."""
-        there = table.form()
+    def _check_types(self, table: RootTree, file: str) -> None:
+        """Raise if a column has other types than the form: mappings don't convert bytes."""
+        actual = table.form()
         for name in sorted(self.columns):
-            wanted = self.form.content(name)
-            if name not in there.fields:
-                raise missing_column_error(name, what, there.fields)
-            found = there.content(name)
-            if _kinds(found) != _kinds(wanted):
+            expected_column = self.form.content(name)
+            if name not in actual.fields:
+                raise missing_column_error(name, file, actual.fields)
+            column = actual.content(name)
+            if _types_and_dtypes(column) != _types_and_dtypes(expected_column):
                 raise SchemaMismatchError(
-                    f"The column {name!r} of {what} is {datashape_of(found)}, but the form says "
-                    f"{datashape_of(wanted)}. With a form mapping they must be the same."
+                    f"The column {name!r} of {file} is {datashape_of(column)}, but the form says "
+                    f"{datashape_of(expected_column)}. With a form mapping they must be the same."
                 )
 
-    def _buffers(self, table: RootTree, what: str) -> dict[str, Any]:
+    def _buffers(self, table: RootTree, file: str) -> dict[str, Any]:
         arguments = (0, table.entries, None, None, {"ak_add_doc": False})
         expected = self.expected_form.expected_from_buffers(buffer_key=self.info.buffer_key)
         sources = {key: self.info.keys_for_buffer_keys(frozenset({key})) for key in expected}
@@ -168,7 +165,7 @@ class ReadWithFormMapping(ReadTask):
             raise
         except Exception as error:
             raise ResultError(
-                f"{what} cannot be read by {type(self.info).__name__}, the form mapping: "
+                f"{file} can't be read by the form mapping {type(self.info).__name__}: "
                 f"{type(error).__name__}: {error}"
             ) from error
         replace = getattr(self.info, "buffer_replacements", None)
@@ -179,27 +176,27 @@ class ReadWithFormMapping(ReadTask):
         return buffers | {key: placeholder(expected[key]) for key in unread}
 
 
-def check_mappable(result_format: str) -> None:
-    """Check that a form mapping can be used on results of a format.
+def validate_mappable(result_format: str) -> None:
+    """Raise if a form mapping can't read results of a format.
 
     Raises
     ------
     InvalidArgumentError
-        Where it cannot.
+        If the results are not ROOT files.
     """
     if result_format == "parquet":
         raise InvalidArgumentError(
-            "form_mapping is for ROOT files: a mapping reads from a tree, and the results of this "
-            "request are Parquet. Ask ServiceX for root-file or root-rntuple."
+            "form_mapping is for ROOT files, and the results of this request are Parquet. Ask "
+            "ServiceX for root-file or root-rntuple."
         )
 
 
 def described_form_of(source: ResultSource, tree: str | None) -> RecordForm:
-    """Tell the form of a result as mappings want it: with titles and C++ types.
+    """Return the form of a result with the titles and C++ types that mappings need.
 
-    Parameters are those of `servicex_layer.reading.read`, as are the errors.
+    Parameters and errors are those of `servicex_layer.reading.read_form`.
     """
-    check_mappable(source.file.format)
+    validate_mappable(source.file.format)
     with open_table(source, tree) as table:
         root_tree: Any = table
         described: RecordForm = root_tree.described()
@@ -207,7 +204,7 @@ def described_form_of(source: ResultSource, tree: str | None) -> RecordForm:
 
 
 def _described(form: RecordForm) -> RecordForm:
-    """Say of each column at least its name and type, where nothing else is known of it."""
+    """Add a title and a type to each column that has none: mappings look for them."""
     contents = [
         form.content(name).copy(
             parameters={
@@ -227,6 +224,5 @@ def _merged(
     return {**first, **second} if first and second else first or second
 
 
-def _kinds(form: Form) -> tuple[str, list[np.dtype[Any]]]:
-    """Tell what decides how the buffers of a form are understood."""
+def _types_and_dtypes(form: Form) -> tuple[str, list[np.dtype[Any]]]:
     return datashape_of(form), list(form.expected_from_buffers().values())

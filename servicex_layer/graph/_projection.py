@@ -1,38 +1,36 @@
-"""Which lists a computation asks nothing of but their lengths."""
+"""Which columns a computation needs, and of which lists it needs only the lengths."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from typing import Any
 
-from dask_awkward.lib.utils import (
-    FormStructure,
-    buffer_keys_required_to_compute_shapes,
-    parse_buffer_key,
-)
+from dask_awkward.lib.io.columnar import ColumnProjectionMixin
+from dask_awkward.lib.utils import parse_buffer_key
 
-__all__ = ["offsets_only_columns"]
+from servicex_layer.graph._dask_awkward import FormStructure, touched_buffers
+
+__all__ = ["ColumnProjectionMixin", "offsets_only_columns"]
 
 
-def offsets_only_columns(report: Any, state: FormStructure) -> frozenset[str]:
-    """Tell the columns that are lists, and of which only the lengths are needed.
+def offsets_only_columns(report: Any, structure: FormStructure) -> frozenset[str]:
+    """Return the columns that are lists of which a computation needs only the lengths.
 
     Parameters
     ----------
     report : awkward.typetracer.TypeTracerReport
-        Which buffers were touched.
-    state : FormStructure
-        What each buffer is of; both as dask-awkward's ``ColumnProjectionMixin`` has them.
+        The buffers that the computation touched.
+    structure : FormStructure
+        The node and column of each buffer, as `ColumnProjectionMixin.prepare_for_projection`
+        returns them.
     """
-    parents, paths = state["form_key_to_parent_form_key"], state["form_key_to_path"]
-    shapes = buffer_keys_required_to_compute_shapes(
-        parse_buffer_key, report.shape_touched, parents, state["form_key_to_buffer_keys"]
-    )
-    touched = defaultdict(set)
-    for form_key, attribute in map(parse_buffer_key, {*report.data_touched, *shapes}):
+    parents, paths = structure["form_key_to_parent_form_key"], structure["form_key_to_path"]
+    needs = defaultdict(set)
+    for buffer_key in touched_buffers(report, structure, parse_buffer_key):
+        form_key, attribute = parse_buffer_key(buffer_key)
         column, *_ = *paths[form_key], ""
         parent = parents[form_key]
-        # Of the lists of the column, these are not within others.
-        outermost = parent is not None and not paths[parent]
-        touched[column].add("lengths" if outermost and attribute == "offsets" else "more")
-    return frozenset(column for column, needed in touched.items() if needed == {"lengths"})
+        # Lists within these lists are among the items.
+        is_outermost = parent is not None and not paths[parent]
+        needs[column].add("lengths" if is_outermost and attribute == "offsets" else "items")
+    return frozenset(column for column, parts in needs.items() if parts == {"lengths"})

@@ -1,4 +1,4 @@
-"""What happened to one partition, as a record."""
+"""A record of what happened to one partition."""
 
 from __future__ import annotations
 
@@ -25,47 +25,47 @@ def record(file: ResultFile | NoFile, transfer: TransferStats, seconds: float) -
     Parameters
     ----------
     file : ResultFile or NoFile
-        Its file.
+        The partition's file.
     transfer : TransferStats
-        What getting the bytes took.
+        The transfer of its bytes.
     seconds : float
-        How long it took to read it, waiting for the file apart.
+        Seconds spent on reading it, without the wait for the file.
 
     Returns
     -------
     awkward.Array
-        One record, with these fields:
+        One record with these fields:
 
         ``partition``
-            Its number.
+            The partition's number.
         ``input``, ``name``
-            Path of the input file, and the result's name in the object store; ``None`` where
-            there is no file.
+            Path of the input file, and name of the result in the object store; ``None`` if there
+            is no file.
         ``failed``
-            Of an empty partition the input file that failed; ``None`` for all others.
+            For an empty partition the input file that failed; ``None`` otherwise.
         ``finished_at``
-            When the file was finished, in Unix seconds by the server's clock; NaN where there is
-            no file.
+            When the file was finished, in Unix seconds by the server's clock; NaN if there is no
+            file.
         ``events``, ``size``
-            Number of events that the transformer counted, -1 where it does not tell, and the
-            size of the result in bytes.
+            Number of events that the transformer counted, -1 if unknown, and size of the result in
+            bytes.
         ``asked``, ``read``
             Number of bytes that the reader asked for, and that were transferred.
         ``requests``
             Number of calls to the object store for them.
         ``tries``
-            1, and 1 more for each of these calls that had to be made again.
+            1, plus 1 for each of these calls that was repeated.
         ``waited``, ``transferred``, ``interpreted``
-            Seconds spent on waiting for the file to be finished, on getting the bytes, and on
-            making an array of them.
+            Seconds spent on waiting for the file, on transferring its bytes, and on making an
+            array of them.
         ``read_at``
-            When the array had been made, in Unix seconds by the worker's clock.
+            When the array was made, in Unix seconds by the worker's clock.
         ``worker``
-            Address of the Dask worker; without one the name of the thread.
+            Address of the Dask worker; without a cluster the name of the thread.
     """
-    known: dict[str, Any] = {"partition": file.number}
+    fields: dict[str, Any] = {"partition": file.number}
     if isinstance(file, ResultFile):
-        known |= {
+        fields |= {
             "input": file.input,
             "name": file.name,
             "failed": None,
@@ -74,7 +74,7 @@ def record(file: ResultFile | NoFile, transfer: TransferStats, seconds: float) -
             "size": file.size,
         }
     else:
-        known |= {
+        fields |= {
             "input": None,
             "name": None,
             "failed": file.failed,
@@ -82,7 +82,7 @@ def record(file: ResultFile | NoFile, transfer: TransferStats, seconds: float) -
             "events": 0,
             "size": 0,
         }
-    known |= {
+    fields |= {
         "asked": transfer.asked,
         "read": transfer.received,
         "requests": transfer.requests,
@@ -91,34 +91,32 @@ def record(file: ResultFile | NoFile, transfer: TransferStats, seconds: float) -
         "transferred": transfer.seconds,
         "interpreted": max(seconds - transfer.seconds, 0.0),
         "read_at": time.time(),
-        "worker": _where(),
+        "worker": _worker_or_thread(),
     }
     optional = ("input", "name", "failed")
-    contents = [_text(value) if name in optional else _one(value) for name, value in known.items()]
-    return ak.Array(RecordArray(contents, list(known)))
+    contents = [
+        _optional_string(value) if name in optional else _array_of_one(value)
+        for name, value in fields.items()
+    ]
+    return ak.Array(RecordArray(contents, list(fields)))
 
 
 def record_meta() -> ak.Array:
-    """Give a record without its data.
-
-    Returns
-    -------
-    awkward.Array
-        A typetracer, as Dask wants it for the array of records.
-    """
+    """Return the typetracer of a record."""
     return ak.to_backend(record(NoFile(0), TransferStats(), 0.0), "typetracer")
 
 
-def _where() -> str:
+def _worker_or_thread() -> str:
     worker = this_worker()
     return threading.current_thread().name if worker is None else worker.address
 
 
-def _one(value: Any) -> Content:
+def _array_of_one(value: Any) -> Content:
     if isinstance(value, str):
         return ak.from_iter([value], highlevel=False)
     return NumpyArray(np.array([value]))
 
 
-def _text(value: str | None) -> Content:
-    return IndexedOptionArray(Index64([-1 if value is None else 0]), _one(value or ""))
+def _optional_string(value: str | None) -> Content:
+    # Also for a value: the type is the same in all partitions.
+    return IndexedOptionArray(Index64([-1 if value is None else 0]), _array_of_one(value or ""))

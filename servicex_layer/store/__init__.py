@@ -1,4 +1,4 @@
-"""Where the results of a request are, and which are finished."""
+"""The store of a request's results: which are finished, and where they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stores whose results the backend itself lists."""
+"""The stores whose results the backend lists."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class BackendRows:
         return await self._rest.results(self._request_id, since)
 
     def expected_rows(self, status: TransformStatus) -> int:
-        """See `servicex_layer.store.Store.expected_rows`; failed files have rows too."""
+        """See `servicex_layer.store.Store.expected_rows`; failed files have rows, too."""
         return status.completed + status.failed
 
     def now(self) -> datetime:
@@ -52,7 +52,7 @@ class FileUrls(BackendRows):
 
 
 class Volume(BackendRows):
-    """A volume, which whoever reads the results must have mounted."""
+    """A volume that is mounted on each machine that reads results."""
 
     async def urls(self, names: Sequence[str], *, refused: bool = False) -> Mapping[str, Location]:
         """See `servicex_layer.store.Store.urls`."""

@@ -1,4 +1,4 @@
-"""Where the results of a request are, and which are finished: one protocol for all backends."""
+"""The protocol of all stores, and the choice of a request's store."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ __all__ = ["Store", "open_store"]
 
 
 class Store(Protocol):
-    """Something that knows the results of one request."""
+    """The results of one request: which are finished, and where they are."""
 
     eventually_consistent: bool
-    """Whether a result can still appear here after the counters count it."""
+    """Whether a result can appear here after the counters include it."""
 
     async def urls(self, names: Sequence[str], *, refused: bool = False) -> Mapping[str, Location]:
-        """Tell where results are; some of those that are not there may be left out.
+        """Return where results are; missing results may be left out.
 
-        `refused` says that a URL that was given before is not accepted.
+        `refused` means that an earlier URL was refused when it was used.
         """
         ...
 
     async def list_finished(self, since: datetime | None) -> list[ResultRow]:
-        """List what is finished, in no particular order; at least what is newer than `since`."""
+        """Return finished files in no particular order: at least those newer than `since`."""
         ...
 
     def expected_rows(self, status: TransformStatus) -> int:
-        """Tell how many rows `list_finished` is to list, by the counters of a status."""
+        """Return how many rows `list_finished` has at least, by the counters of a status."""
         ...
 
     def now(self) -> datetime:
-        """Tell the time by the clock that the rows' times come from (UTC); never ahead."""
+        """Return the time (UTC) of the clock that dates the rows; never ahead of it."""
         ...
 
 
 async def open_store(rest: RestClient, status: TransformStatus, retry_timeout: float) -> Store:
-    """Choose the store of a request, by what its backend can do.
+    """Choose the store of a request by the capabilities of its backend.
 
     Parameters
     ----------
@@ -49,30 +49,31 @@ async def open_store(rest: RestClient, status: TransformStatus, retry_timeout: f
     status : TransformStatus
         A status of the request.
     retry_timeout : float
-        How long one call to an S3 store is tried again, in seconds.
+        How long a call to an S3 store is retried, in seconds.
 
     Raises
     ------
     BackendError
-        Where the backend tells of no way to the results.
+        If the backend offers no supported access to the results.
     """
     from servicex_layer.store._backend import FileUrls, Volume
 
-    can = await rest.capabilities()
-    lists = "poll_local_transformation_results" in can
-    if lists and status.destination == "volume":
+    capabilities = await rest.capabilities()
+    lists_rows = "poll_local_transformation_results" in capabilities
+    if lists_rows and status.destination == "volume":
         return Volume(rest, status.request_id)
-    if lists and "generate_file_urls" in can:
+    if lists_rows and "generate_file_urls" in capabilities:
         return FileUrls(rest, status.request_id)
     if status.store is None or status.destination == "volume":
-        lacks = "generate_file_urls" if lists else "poll_local_transformation_results"
+        missing = "generate_file_urls" if lists_rows else "poll_local_transformation_results"
         raise BackendError(
-            f"The ServiceX backend {rest.backend.name} tells of no way to the results of request "
-            f"{status.request_id}: it has no capability {lacks}, and its status names no S3 store "
-            f"that they are in (result-destination {status.destination!r}). Ask its operators."
+            f"The ServiceX backend {rest.backend.name} offers no supported access to the results "
+            f"of request {status.request_id}: it has no capability {missing}, and its status names "
+            f"no S3 store with the results (result-destination {status.destination!r}). Ask its "
+            "operators."
         )
-    # minio takes its time to import.
+    # minio is slow to import.
     from servicex_layer.store._s3 import Listing, Presigned
 
-    kind = Presigned if lists else Listing
-    return kind(rest, status.request_id, status.store, retry_timeout)
+    store_class = Presigned if lists_rows else Listing
+    return store_class(rest, status.request_id, status.store, retry_timeout)

@@ -1,4 +1,4 @@
-"""What is public is documented as numpydoc wants it."""
+"""Public docstrings follow numpydoc."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from numpydoc.validate import validate
 MODULES = ["", ".errors", ".forms", ".local", ".local.pytest_plugin", ".report"]
 
 LEFT_OUT = {
-    "ES01": "a summary may say it all",
-    "EX01": "examples are where they help",
-    "PR04": "types are in the annotations, which mypy checks",
-    "SA01": "references are where they help",
-    "SA03": "a description in See Also is no sentence",
+    "ES01": "a summary can be enough",
+    "EX01": "not every name needs an example",
+    "PR04": "annotations have the types, and mypy checks them",
+    "SA01": "not every name needs references",
+    "SA03": "descriptions in See Also aren't sentences",
 }
-# Of methods a line may tell parameters and what is returned.
+# One line can document a method's parameters and return value.
 LEFT_OUT_OF_METHODS = {*LEFT_OUT, "PR01", "PR02", "RT01", "YD01"}
 
 
@@ -53,7 +53,7 @@ def documented(value: object) -> bool:
 def test_docstring(name: str, is_method: bool):
     left_out = LEFT_OUT_OF_METHODS if is_method else LEFT_OUT
     found = [(code, text) for code, text in validate(name)["errors"] if code not in left_out]
-    # A fixture is called by pytest, with what no user gives.
+    # pytest calls fixtures, and passes their parameters.
     if name.endswith("local_servicex"):
         found = [(code, text) for code, text in found if code != "PR01"]
     assert not found

@@ -1,7 +1,7 @@
-"""Every block of Python in the documentation, and every call of the program, is run.
+"""Run every block of Python in the documentation, and every call of the program.
 
-The blocks of a page are run in order, in one namespace, in a directory of their own. There are
-a few ROOT files there, and a ServiceX that has a request for them.
+The blocks of a page run in order, in one namespace, in a directory with a few ROOT files. A
+ServiceX has a request for these files.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ REQUEST = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def call_program(example: Example) -> str | None:
-    """Call the program as after a prompt; but for names and numbers it says what stands below."""
+    """Call the program and compare its output, except for names and numbers, with the page."""
     request_id = example.namespace["request_id"]
     for call in ("\n" + example.parsed).split("\n$ ")[1:]:
         line, _, expected = call.partition("\n")
         program, *arguments = shlex.split(REQUEST.sub(request_id, line))
         assert program == "servicex-layer"
-        told = CliRunner().invoke(main, arguments)
-        if told.exit_code or shape(told.output) != shape(expected):
-            return f"{line} says\n{told.output}"
+        result = CliRunner().invoke(main, arguments)
+        if result.exit_code or shape(result.output) != shape(expected):
+            return f"{line} prints\n{result.output}"
     return None
 
 
 def shape(text: str) -> list[str]:
-    """Leave out what differs from time to time: ids, URLs, the directories of files, numbers."""
+    """Replace what differs between runs: ids, URLs, directories, numbers."""
     for varying in (REQUEST, r"https?://\S+", r"/\S*/", r"\d[\d,:-]*"):
         text = re.sub(varying, "#", text)
     return text.split()
@@ -118,11 +118,11 @@ def namespace(
     until: Callable[[Callable[[], object]], None],
     page: Path,
 ) -> Iterator[Any]:
-    # they start in no time, and beside one another
+    # clusters of threads start quickly, and many fit on one machine
     quick = partial(LocalCluster, processes=False, dashboard_address=":0")
     monkeypatch.setattr("distributed.LocalCluster", quick)
     monkeypatch.setattr("dask.distributed.LocalCluster", quick)
-    # there is no Rucio here
+    # no Rucio is reachable
     monkeypatch.setattr(
         "servicex.dataset.Rucio", lambda did: dataset.FileList([str(files["ttbar" in did])])
     )

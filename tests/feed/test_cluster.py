@@ -227,7 +227,7 @@ def test_dask_can_read_a_partition_again(cluster, service, finished, inputs, eno
     cluster.run(dask.config.set, {"servicex-layer.retry-timeout": 0})
     events = sxl.from_servicex(finished(inputs), form=FORM)
     with (
-        service.disturbed(HttpFault(route="file", ending="input-2.root", status=503, first=2)),
+        service.inject(HttpFault(route="file", ending="input-2.root", status=503, first=2)),
         nullcontext() if enough else pytest.raises(MissingObjectError),
     ):
         assert len(events.x.compute(retries=2 if enough else 1)) == 40
@@ -388,11 +388,11 @@ def test_a_closed_client_stops_waiting_and_polling(cluster, service, submit, inp
 def assert_at_rest(client, until):
     plugin = client.cluster.scheduler.plugins["servicex-layer"]
     until(lambda: plugin.is_idle)
-    until(lambda: not any(client.run(_parked).values()))
+    until(lambda: not any(client.run(_seceded).values()))
 
 
-def _parked(dask_worker):
-    return len(dask_worker.plugins["servicex-layer-parked-tasks"].futures)
+def _seceded(dask_worker):
+    return len(dask_worker.plugins["servicex-layer-seceded-waits"].futures)
 
 
 def test_a_task_that_is_wanted_again_while_it_is_cancelled_gets_its_file(

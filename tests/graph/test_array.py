@@ -17,7 +17,7 @@ from dask.callbacks import Callback
 from dask.highlevelgraph import HighLevelGraph
 
 from servicex_layer import SXFileLayer, UprootLoadLayer, from_servicex
-from servicex_layer.errors import FailedFilesError, FormError
+from servicex_layer.errors import FailedFilesError
 from servicex_layer.local import Faults, LocalServiceX
 
 dak: Any = dask_awkward
@@ -26,7 +26,7 @@ JETS, SUM = 36_223, 4543328.78078125
 
 
 @pytest.mark.every_scheduler
-def test_real_file_while_its_request_runs(
+def test_a_real_file_is_computed_while_its_request_runs(
     service: LocalServiceX,
     submit: Callable[..., str],
     atlas: list[Path],
@@ -34,7 +34,7 @@ def test_real_file_while_its_request_runs(
     in_thread: Any,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    # Where processes share no feed, the first file has its number after this time only.
+    # Processes that share no feed number a file only after this time.
     monkeypatch.setenv("DASK_SERVICEX_LAYER__SETTLE", "100ms")
     request_id = submit(atlas, "treeme")
     service.release(request_id, 3)
@@ -57,7 +57,7 @@ def events(finished: Callable[..., str], inputs: list[Path]) -> Any:
     return from_servicex(finished(inputs), form=FORM)
 
 
-def test_what_users_do(events: Any):
+def test_usual_operations_give_the_results_of_awkward(events: Any):
     expected = [100.0 * file + event for file in range(4) for event in range(10)]
     assert events.x.compute().to_list() == expected
     assert ak.sum(events.x).compute() == sum(expected)
@@ -67,18 +67,17 @@ def test_what_users_do(events: Any):
     assert events[events.x > 300].x.compute().to_list() == expected[31:]
     assert events[["x", "n"]].compute().fields == ["x", "n"]
     assert dak.num(events, axis=0).compute() == 40
-    one, two = compute(ak.sum(events.x), ak.sum(events.n))
-    assert (one, two) == (sum(expected), 180)
-    both = dak.concatenate([events.x, events.n])
-    assert both.compute().to_list() == expected + 4 * list(range(10))
-    kept = events.persist()
-    assert kept.x.compute().to_list() == expected
+    assert compute(ak.sum(events.x), ak.sum(events.n)) == (sum(expected), 180)
+    joined = dak.concatenate([events.x, events.n])
+    assert joined.compute().to_list() == expected + 4 * list(range(10))
+    persisted = events.persist()
+    assert persisted.x.compute().to_list() == expected
     events.eager_compute_divisions()
     assert len(events) == 40
     assert events.x[12:15].compute().to_list() == expected[12:15]
 
 
-def test_graph_can_be_drawn(events: Any):
+def test_the_graph_can_be_drawn(events: Any):
     pytest.importorskip("graphviz", reason="graphviz draws the graphs")
     from dask.dot import to_graphviz as draw_tasks
     from dask.highlevelgraph import to_graphviz as draw_layers
@@ -87,7 +86,7 @@ def test_graph_can_be_drawn(events: Any):
     assert "servicex-load" in draw_layers(events.x.dask).source
 
 
-def test_some_partitions_wait_for_as_many_files_only(
+def test_two_partitions_wait_for_two_files_only(
     service: LocalServiceX, submit: Callable[..., str], inputs: list[Path]
 ):
     request_id = submit(inputs)
@@ -97,7 +96,7 @@ def test_some_partitions_wait_for_as_many_files_only(
     assert events.x.partitions[:2].compute().to_list()[::10] == [200, 100]
 
 
-def test_array_of_no_files(finished: Callable[..., str]):
+def test_a_request_without_files_is_an_array_without_events(finished: Callable[..., str]):
     for form in (FORM, None):
         array = from_servicex(finished([]), form=form)
         assert len(array.compute()) == 0
@@ -123,44 +122,31 @@ def test_failed_files_are_empty_partitions_at_the_end(
             strict.x.compute()
 
 
-def test_form_of_the_first_finished_file(
-    service: LocalServiceX, submit: Callable[..., str], inputs: list[Path], in_thread: Any
-):
-    request_id = submit(inputs)
-    made = in_thread(lambda: from_servicex(request_id, tree="events"))
-    service.release(request_id, 1)
-    events = made()
-    assert events.fields == ["x", "n", "nv", "v"]
-    assert events.x.partitions[0].compute().to_list()[0] == 100
-    service.release(request_id, 0, 2, 3)
-    assert dak.num(events, axis=0).compute() == 40
-
-
-def test_form_as_a_form(finished: Callable[..., str], inputs: list[Path]):
+def test_a_form_can_be_an_awkward_form(finished: Callable[..., str], inputs: list[Path]):
     form = ak.forms.from_type(ak.types.from_datashape(FORM, highlevel=False))
     assert str(from_servicex(finished(inputs), form=form).compute().type) == f"40 * {FORM}"
 
 
 @pytest.mark.filterwarnings("ignore::servicex_layer.errors.FailedFilesWarning")
-def test_form_of_a_request_whose_files_all_failed(finished: Callable[..., str], inputs: list[Path]):
+def test_a_request_of_failed_files_is_an_array_without_events(
+    finished: Callable[..., str], inputs: list[Path]
+):
     request_id = finished(inputs, "no-such-tree")
     assert from_servicex(request_id, form=FORM).x.compute().to_list() == []
-    with pytest.raises(FormError, match="no finished file"):
-        from_servicex(request_id)
 
 
-def test_finished_request_needs_no_separate_waiting(
+def test_a_finished_request_needs_no_layer_that_waits(
     service: LocalServiceX, submit: Callable[..., str], inputs: list[Path]
 ):
     request_id = submit(inputs)
-    apart = from_servicex(request_id, form=FORM)
+    running = from_servicex(request_id, form=FORM)
     service.release(request_id, 0, 1, 2, 3)
-    fused = from_servicex(request_id, form=FORM)
-    assert (len(apart.dask.layers), len(fused.dask.layers)) == (2, 1)
-    assert apart.compute().to_list() == fused.compute().to_list()
+    finished = from_servicex(request_id, form=FORM)
+    assert (len(running.dask.layers), len(finished.dask.layers)) == (2, 1)
+    assert running.compute().to_list() == finished.compute().to_list()
 
 
-def test_layers_by_hand(finished: Callable[..., str], inputs: list[Path]):
+def test_layers_can_be_put_into_a_graph_by_hand(finished: Callable[..., str], inputs: list[Path]):
     files = SXFileLayer(finished(inputs), 4)
     load = UprootLoadLayer(files, form=FORM, tree="events")
     graph = HighLevelGraph(
@@ -173,7 +159,7 @@ def test_layers_by_hand(finished: Callable[..., str], inputs: list[Path]):
     assert ak.sum(array.n).compute() == 180
 
 
-def test_branch_that_is_not_needed_is_not_read(
+def test_a_branch_that_is_not_needed_is_not_read(
     finished: Callable[..., str], inputs: list[Path], stored: Any, spoil: Any
 ):
     request_id = finished(inputs)
@@ -206,32 +192,36 @@ def test_one_poller_however_many_tasks_wait(
 
 
 def raise_(events: Any) -> Any:
-    # Not where columns are traced, before anything is computed.
+    # dask-awkward calls it with a typetracer first, to trace columns.
     if ak.backend(events) == "typetracer":
         return events
-    raise LookupError("of the user's own function")
+    raise LookupError("of the user's function")
 
 
-@pytest.mark.parametrize("lost", [False, True])
-def test_error_of_another_task_ends_the_waiting(
-    service: LocalServiceX, submit: Callable[..., str], inputs: list[Path], *, lost: bool
+@pytest.mark.parametrize("callback_is_lost", [False, True])
+def test_the_error_of_another_task_ends_the_wait(
+    service: LocalServiceX,
+    submit: Callable[..., str],
+    inputs: list[Path],
+    *,
+    callback_is_lost: bool,
 ):
     request_id = submit(inputs)
     service.release(request_id, 0)
     events = from_servicex(request_id, form=FORM)
     failing = dak.map_partitions(raise_, events.x, meta=events.x._meta)
-    if lost:
-        # As after computations in several threads, of which the later one ended last.
+    if callback_is_lost:
+        # As overlapping computations in several threads leave it.
         Callback.active.clear()
     with (
         dask.config.set({"scheduler": "threads", "num_workers": 4}),
-        pytest.raises(LookupError, match="own function"),
+        pytest.raises(LookupError, match="the user's function"),
     ):
         failing.compute()
 
 
 @pytest.mark.parametrize("scheduler", ["sync", "threads"])
-def test_interrupt_ends_the_waiting(
+def test_ctrl_c_ends_the_wait(
     service: LocalServiceX,
     submit: Callable[..., str],
     inputs: list[Path],
@@ -253,7 +243,7 @@ def test_interrupt_ends_the_waiting(
 
 
 @pytest.mark.parametrize("result_format", ["root-file", "root-rntuple", "parquet"])
-def test_results_on_a_volume(
+def test_results_on_a_volume_are_read_without_http(
     service: LocalServiceX, finished: Callable[..., str], inputs: list[Path], result_format: str
 ):
     request_id = finished(inputs, result_format=result_format, result_destination="volume")

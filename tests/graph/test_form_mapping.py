@@ -55,18 +55,18 @@ def nano(tmp_path_factory: pytest.TempPathFactory, write_file: Callable[..., Pat
     return paths
 
 
-def local(paths: list[Path], *columns: str) -> Any:
-    """Read what is to be found, all files in a row."""
+def read_local(paths: list[Path], *columns: str) -> Any:
+    """Read the same columns with Uproot alone, all files in a row."""
     return uproot.concatenate([f"{path}:Events" for path in paths], list(columns))
 
 
 def px_of(paths: list[Path]) -> Any:
-    muons = local(paths, "Muon_pt", "Muon_phi")
+    muons = read_local(paths, "Muon_pt", "Muon_phi")
     return muons.Muon_pt * np.cos(muons.Muon_phi)
 
 
 class NestMuons:
-    """Makes of Muon_* records of vector's, whose number is that in nMuon; leaves out the rest."""
+    """Map Muon_* to lists of vector's records, with the lengths of nMuon; drop the rest."""
 
     buffer_key = "{form_key}/{attribute}"
     behavior = BEHAVIOR
@@ -101,12 +101,12 @@ class NestMuons:
         return buffers
 
 
-def loading(events: Any) -> Any:
-    """Give the layer that reads an array."""
+def load_layer(events: Any) -> Any:
+    """Return the layer that reads an array."""
     return events.dask.layers[events.name]
 
 
-def needed(array: Any) -> set[str]:
+def needed_columns(array: Any) -> set[str]:
     (columns,) = dak.necessary_columns(array).values()
     return set(columns)
 
@@ -114,16 +114,18 @@ def needed(array: Any) -> set[str]:
 # Behaviors
 
 
-def test_behavior_on_records_made_of_columns(finished: Callable[..., str], nano: list[Path]):
+def test_a_behavior_applies_to_records_zipped_from_columns(
+    finished: Callable[..., str], nano: list[Path]
+):
     request_id = finished(nano, "Events")
     events = from_servicex(request_id, behavior=BEHAVIOR)
     muons = dak.zip({field: events[f"Muon_{field}"] for field in FIELDS}, with_name="Momentum4D")
-    assert needed(muons.px) == {f"Muon_{field}" for field in FIELDS}
+    assert needed_columns(muons.px) == {f"Muon_{field}" for field in FIELDS}
     assert ak.almost_equal(muons.px.compute(), px_of(nano))
 
 
 @pytest.mark.parametrize("kind", [*ROOT_FORMATS, "parquet"])
-def test_behavior_by_the_name_that_the_form_gives(
+def test_a_behavior_applies_to_the_record_name_in_the_form(
     finished: Callable[..., str], tmp_path: Path, write_file: Callable[..., Path], kind: str
 ):
     columns = {"pt": np.arange(3.0), "phi": np.zeros(3), "eta": np.ones(3), "mass": np.ones(3)}
@@ -131,13 +133,15 @@ def test_behavior_by_the_name_that_the_form_gives(
     form = RecordForm([NumpyForm("float64")] * 4, FIELDS, parameters={"__record__": "Momentum4D"})
     request_id = finished([path], "Events", result_format=kind)
     events = from_servicex(request_id, form=form, behavior=BEHAVIOR)
-    assert needed(events.px) == {"pt", "phi"}
+    assert needed_columns(events.px) == {"pt", "phi"}
     assert events.px.compute().to_list() == [0, 1, 2]
     assert events.compute().px.to_list() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("number", ["float32", "float64"])
-def test_behavior_of_nested_records(finished: Callable[..., str], tmp_path: Path, number: str):
+def test_a_behavior_applies_to_nested_records(
+    finished: Callable[..., str], tmp_path: Path, number: str
+):
     counts = np.array([2, 0, 1])
     values = {field: np.arange(3, dtype=np.float32) for field in FIELDS}
     muons = ak.unflatten(ak.zip(values), counts)
@@ -147,13 +151,15 @@ def test_behavior_of_nested_records(finished: Callable[..., str], tmp_path: Path
     form = RecordForm([ListOffsetForm("i64", record)], ["muons"])
     request_id = finished([tmp_path / "one.root"], "Events", result_format="root-rntuple")
     events = from_servicex(request_id, form=form, behavior=BEHAVIOR)
-    assert needed(events.muons.px) == {"muons.pt", "muons.phi"}
+    assert needed_columns(events.muons.px) == {"muons.pt", "muons.phi"}
     px = (muons.pt * np.cos(muons.phi)).to_list()
     assert ak.almost_equal(events.muons.px.compute(), px, dtype_exact=False)
     assert ak.almost_equal(events.compute().muons.px, px, dtype_exact=False)
 
 
-def test_empty_partition_with_named_records(finished: Callable[..., str], inputs: list[Path]):
+def test_an_empty_partition_has_the_behavior_of_its_records(
+    finished: Callable[..., str], inputs: list[Path]
+):
     form = RecordForm([NumpyForm("float64")] * 4, FIELDS, parameters={"__record__": "Momentum4D"})
     load = UprootLoadLayer(
         SXFileLayer(finished(inputs), 5), form=form, behavior=BEHAVIOR, fuse=True
@@ -168,39 +174,41 @@ def test_empty_partition_with_named_records(finished: Callable[..., str], inputs
 
 @pytest.mark.every_scheduler
 @pytest.mark.parametrize("kind", ROOT_FORMATS)
-def test_mapping(
+def test_a_mapping_presents_columns_in_its_form(
     finished: Callable[..., str], nano: list[Path], scheduler: str, kind: str, monkeypatch: Any
 ):
     monkeypatch.setenv("DASK_SERVICEX_LAYER__SETTLE", "100ms")
     request_id = finished(nano, "Events", result_format=kind)
     events = from_servicex(request_id, form_mapping=NestMuons())
     assert events.fields == ["Muon", "run"]
-    assert needed(events.Muon.px) == {"nMuon", "Muon_pt", "Muon_phi"}
+    assert needed_columns(events.Muon.px) == {"nMuon", "Muon_pt", "Muon_phi"}
     assert ak.almost_equal(events.Muon.px.compute(), px_of(nano))
 
 
 @pytest.mark.parametrize("kind", ROOT_FORMATS)
-def test_whole_array(finished: Callable[..., str], nano: list[Path], kind: str):
+def test_a_mapping_reads_a_whole_array(finished: Callable[..., str], nano: list[Path], kind: str):
     events = from_servicex(
         finished(nano, "Events", result_format=kind), form_mapping=NestMuons()
     ).compute()
-    expected = local(nano, "Muon_charge", "run")
+    expected = read_local(nano, "Muon_charge", "run")
     assert events.Muon.charge.to_list() == expected.Muon_charge.to_list()
     assert events.run.to_list() == expected.run.to_list()
     assert events.Muon.layout.content.parameter("__record__") == "Momentum4D"
 
 
 @pytest.mark.parametrize("kind", ROOT_FORMATS)
-def test_mapping_of_what_a_shape_needs(finished: Callable[..., str], nano: list[Path], kind: str):
+def test_a_mapping_reads_the_columns_that_lengths_need(
+    finished: Callable[..., str], nano: list[Path], kind: str
+):
     request_id = finished(nano, "Events", result_format=kind)
     events = from_servicex(request_id, form_mapping=NestMuons())
     numbers = dak.num(events.Muon)
-    assert needed(numbers) == {"nMuon"}
-    assert numbers.compute().to_list() == local(nano, "nMuon").nMuon.to_list()
+    assert needed_columns(numbers) == {"nMuon"}
+    assert numbers.compute().to_list() == read_local(nano, "nMuon").nMuon.to_list()
     assert ak.num(events, axis=0).compute() == 40
 
 
-def test_only_needed_branches_are_read(
+def test_a_mapping_reads_needed_branches_only(
     finished: Callable[..., str],
     stored: Callable[[str, int], Path],
     spoil: Callable[[bytes, str, str], bytes],
@@ -211,29 +219,29 @@ def test_only_needed_branches_are_read(
         path = stored(request_id, number)
         path.write_bytes(spoil(path.read_bytes(), "Events", "Muon_eta"))
     muons = from_servicex(request_id, form_mapping=NestMuons()).Muon
-    assert muons.pt.compute().to_list() == local(nano, "Muon_pt").Muon_pt.to_list()
+    assert muons.pt.compute().to_list() == read_local(nano, "Muon_pt").Muon_pt.to_list()
     with pytest.raises(ResultError, match=rf"Result .* of request {request_id}.*NestMuons"):
         muons.eta.compute()
 
 
-def test_columns_chosen_by_hand(finished: Callable[..., str], nano: list[Path]):
+def test_columns_can_be_projected_by_hand(finished: Callable[..., str], nano: list[Path]):
     events = from_servicex(finished(nano, "Events"), form_mapping=NestMuons())
-    layer = loading(events).project_manually(frozenset({"nMuon", "Muon_pt"}))
+    layer = load_layer(events).project_manually(frozenset({"nMuon", "Muon_pt"}))
     assert layer.io_func.columns == {"nMuon", "Muon_pt"}
-    assert loading(events).io_func.columns > layer.io_func.columns
+    assert load_layer(events).io_func.columns > layer.io_func.columns
 
 
-def test_array_with_columns_that_were_not_read_can_be_moved(
+def test_an_array_with_unread_columns_survives_a_pickle(
     finished: Callable[..., str], nano: list[Path]
 ):
     events = from_servicex(finished(nano, "Events"), form_mapping=NestMuons())
-    layer = loading(events).project_manually(frozenset({"nMuon", "Muon_pt"}))
+    layer = load_layer(events).project_manually(frozenset({"nMuon", "Muon_pt"}))
     array = layer.io_func(0)
-    moved = cloudpickle.loads(cloudpickle.dumps(array))
-    assert moved.Muon.pt.to_list() == array.Muon.pt.to_list()
+    copy = cloudpickle.loads(cloudpickle.dumps(array))
+    assert copy.Muon.pt.to_list() == array.Muon.pt.to_list()
 
 
-def test_mapping_before_there_is_a_file(
+def test_a_mapping_with_a_form_needs_no_finished_file(
     service: LocalServiceX, submit: Callable[..., str], nano: list[Path], in_thread: Any
 ):
     request_id = submit(nano, "Events")
@@ -241,26 +249,28 @@ def test_mapping_before_there_is_a_file(
     assert events.Muon.fields == FIELDS
     pt = in_thread(events.Muon.pt.compute)
     service.release(request_id, 0, 1)
-    assert pt().to_list() == local(nano, "Muon_pt").Muon_pt.to_list()
+    assert pt().to_list() == read_local(nano, "Muon_pt").Muon_pt.to_list()
 
 
-def test_mapping_is_told_titles_and_types(finished: Callable[..., str], nano: list[Path]):
-    told = []
+def test_a_mapping_gets_titles_and_types(finished: Callable[..., str], nano: list[Path]):
+    forms: list[RecordForm] = []
 
-    def look(form: RecordForm) -> Any:
-        told.append(form)
+    def mapping(form: RecordForm) -> Any:
+        forms.append(form)
         return NestMuons()(form)
 
-    from_servicex(finished(nano, "Events"), form_mapping=look)
-    from_servicex(finished(nano, "Events"), form=FORM, form_mapping=look)
-    from_file, given = (form.content("Muon_pt").parameters for form in told)
+    from_servicex(finished(nano, "Events"), form_mapping=mapping)
+    from_servicex(finished(nano, "Events"), form=FORM, form_mapping=mapping)
+    from_file, from_user = (form.content("Muon_pt").parameters for form in forms)
     assert (from_file["__doc__"], from_file["typename"]) == ("Muon_pt[nMuon_pt]/F", "float[]")
-    assert (given["__doc__"], given["typename"]) == ("Muon_pt", "var * float32")
-    assert told[0].parameters["typenames"]["run"] == "uint32_t"
-    assert all("__doc__" in form.parameters for form in told)
+    assert (from_user["__doc__"], from_user["typename"]) == ("Muon_pt", "var * float32")
+    assert forms[0].parameters["typenames"]["run"] == "uint32_t"
+    assert all("__doc__" in form.parameters for form in forms)
 
 
-def test_empty_partition_looks_like_the_others(finished: Callable[..., str], nano: list[Path]):
+def test_an_empty_partition_has_the_type_of_the_others(
+    finished: Callable[..., str], nano: list[Path]
+):
     request_id = finished(nano, "Events")
     load = UprootLoadLayer(
         SXFileLayer(request_id, 3), form=FORM, form_mapping=NestMuons(), fuse=True
@@ -270,31 +280,31 @@ def test_empty_partition_looks_like_the_others(finished: Callable[..., str], nan
     assert last.type.content == load.io_func(0).type.content
 
 
-def test_replacements_of_buffers_that_are_not_read(finished: Callable[..., str], nano: list[Path]):
+def test_a_mapping_can_replace_unread_buffers(finished: Callable[..., str], nano: list[Path]):
     class Replacing(NestMuons):
         def buffer_replacements(self, tree: Any, keys: Any, *_: Any) -> dict[str, Any]:
             total = int(ak.sum(tree["nMuon"].array()))
             return {f"{key}/data": np.full(total, 7, np.float32) for key in keys}
 
     events = from_servicex(finished(nano, "Events"), form=FORM, form_mapping=Replacing())
-    layer = loading(events).project_manually(frozenset({"nMuon", "run"}))
+    layer = load_layer(events).project_manually(frozenset({"nMuon", "run"}))
     assert set(ak.flatten(layer.io_func(0).Muon.pt)) == {7}
 
 
-def test_behavior_adds_to_that_of_the_mapping(finished: Callable[..., str], nano: list[Path]):
+def test_a_behavior_is_added_to_that_of_the_mapping(finished: Callable[..., str], nano: list[Path]):
     request_id = finished(nano, "Events")
     events = from_servicex(request_id, form_mapping=NestMuons(), behavior={"mine": 1})
     assert dict(events.behavior or {}) == {**BEHAVIOR, "mine": 1}
 
 
-def test_names_of_layers_tell_mappings_apart():
+def test_other_mappings_make_other_keys():
     files = SXFileLayer("R", 2)
 
-    def named(**arguments: Any) -> str:
-        return UprootLoadLayer(files, form=FORM, **arguments).name
+    def name(**options: Any) -> str:
+        return UprootLoadLayer(files, form=FORM, **options).name
 
-    assert named(form_mapping=NestMuons()) == named(form_mapping=NestMuons())
-    assert len({named(), named(behavior={"a": 1}), named(form_mapping=NestMuons())}) == 3
+    assert name(form_mapping=NestMuons()) == name(form_mapping=NestMuons())
+    assert len({name(), name(behavior={"a": 1}), name(form_mapping=NestMuons())}) == 3
     assert tokenize(NestMuons()) == tokenize(NestMuons())
 
 
@@ -308,7 +318,7 @@ def test_names_of_layers_tell_mappings_apart():
     ],
 )
 @pytest.mark.parametrize("kind", ROOT_FORMATS)
-def test_form_that_is_not_that_of_the_file(
+def test_a_form_that_differs_from_the_file_is_an_error(
     finished: Callable[..., str], nano: list[Path], form: str, kind: str
 ):
     request_id = finished(nano, "Events", result_format=kind)
@@ -317,7 +327,7 @@ def test_form_that_is_not_that_of_the_file(
         events.compute()
 
 
-def test_parquet_has_no_tree(finished: Callable[..., str], nano: list[Path]):
+def test_a_mapping_needs_root_files(finished: Callable[..., str], nano: list[Path]):
     request_id = finished(nano, "Events", result_format="parquet")
     for form in (None, FORM):
         with pytest.raises(InvalidArgumentError, match="form_mapping is for ROOT files"):
@@ -329,7 +339,7 @@ def test_parquet_has_no_tree(finished: Callable[..., str], nano: list[Path]):
         load.io_func(0)
 
 
-def test_what_is_no_mapping():
+def test_a_mapping_must_be_callable():
     mapping: Any = {"Muon_pt": "pt"}
     with pytest.raises(InvalidArgumentError, match=r"form_mapping=.*'pt'"):
         UprootLoadLayer(SXFileLayer("R", 2), form=FORM, form_mapping=mapping)
@@ -340,7 +350,7 @@ def test_what_is_no_mapping():
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", ROOT_FORMATS)
-def test_nanoaod_schema_of_coffea(finished: Callable[..., str], nano: list[Path], kind: str):
+def test_a_schema_of_coffea_is_a_mapping(finished: Callable[..., str], nano: list[Path], kind: str):
     factory = pytest.importorskip("coffea.nanoevents.factory")
     schema = factory.NanoAODSchema
     mapping = factory._map_schema_uproot(
@@ -351,11 +361,11 @@ def test_nanoaod_schema_of_coffea(finished: Callable[..., str], nano: list[Path]
     def events(source: Any) -> Any:
         return factory.NanoEventsFactory(mapping, source, None, mode="dask").events()
 
-    found = events(partial(from_servicex, request_id))
+    actual = events(partial(from_servicex, request_id))
     files = {str(path): "Events" for path in nano}
     expected = factory.NanoEventsFactory.from_root(files, mode="dask").events()
-    assert needed(found.Muon.pt) == {"nMuon", "Muon_pt"}
-    assert needed(found.Muon.matched_jet.pt) == {"nMuon", "Muon_jetIdx", "nJet", "Jet_pt"}
+    assert needed_columns(actual.Muon.pt) == {"nMuon", "Muon_pt"}
+    assert needed_columns(actual.Muon.matched_jet.pt) == {"nMuon", "Muon_jetIdx", "nJet", "Jet_pt"}
     for expression in (
         lambda it: it.Muon.charge,
         lambda it: (it.Muon + it.Muon).mass,
@@ -363,4 +373,4 @@ def test_nanoaod_schema_of_coffea(finished: Callable[..., str], nano: list[Path]
         lambda it: it.Muon.matched_jet.pt,
         lambda it: it,
     ):
-        assert expression(found).compute().to_list() == expression(expected).compute().to_list()
+        assert expression(actual).compute().to_list() == expression(expected).compute().to_list()

@@ -1,4 +1,4 @@
-"""What an analysis reads of each format: the columns it uses, and no more."""
+"""An analysis reads the columns that it uses, and no others, of each format."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Any
 
 import awkward as ak
 import dask
-import dask_awkward as dak
+import dask_awkward
 import numpy as np
 import pytest
 import uproot
 from dask.base import compute
+from dask.core import flatten
+from dask.highlevelgraph import HighLevelGraph
 from dask_awkward.lib.inspect import report_necessary_buffers
 
-from servicex_layer import from_servicex
+from servicex_layer import UprootLoadLayer, from_servicex
 from servicex_layer.errors import SchemaMismatchError
-from servicex_layer.graph._read_task import ReadFile
 from servicex_layer.local import LocalServiceX
 from servicex_layer.transport import _byte_source as transfer
 
+dak: Any = dask_awkward
 FORMATS = ["root-file", "root-rntuple", "parquet"]
-
-Recorded = list[tuple[str, Any]]
 
 
 @pytest.fixture
@@ -54,18 +54,14 @@ def nested(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def recorded(monkeypatch: pytest.MonkeyPatch) -> Recorded:
-    """Take down which columns of which request are read."""
-    calls: Recorded = []
-    plain = ReadFile.__call__
-
-    def call(self: ReadFile, file: object) -> ak.Array:
-        calls.append((self.request_id, self.columns))
-        return plain(self, file)
-
-    monkeypatch.setattr(ReadFile, "__call__", call)
-    return calls
+def columns_read(*arrays: Any) -> dict[str, set[str]]:
+    """Return the columns that a computation of these arrays reads, by request."""
+    graph = HighLevelGraph.merge(*(array.dask for array in arrays))
+    keys = [key for array in arrays for key in flatten(array.__dask_keys__())]
+    layers = dak.lib.optimize.optimize_columns(graph, keys).layers.values()
+    loads = [layer for layer in layers if isinstance(layer, UprootLoadLayer)]
+    columns = [load.layer_info_dict()["columns"].split(", ") for load in loads]
+    return {load.files.request_id: set(names) for load, names in zip(loads, columns, strict=True)}
 
 
 @pytest.fixture
@@ -76,51 +72,50 @@ def request_of(service: LocalServiceX) -> Callable[..., str]:
     return request_of
 
 
-def only(columns: Any) -> Any:
-    (found,) = columns.values()
-    return found
+def only_value(mapping: dict[str, Any]) -> Any:
+    (value,) = mapping.values()
+    return value
 
 
 @pytest.mark.parametrize("result_format", FORMATS)
-def test_necessary_columns_and_buffers(
-    request_of: Callable[..., str], source: Path, recorded: Recorded, result_format: str
+def test_necessary_columns_and_buffers_are_reported_and_read(
+    request_of: Callable[..., str], source: Path, result_format: str
 ):
     events = from_servicex(request_of(source, result_format))
     picked = events.x[ak.num(events.v) > 0]
-    assert only(dak.necessary_columns(picked)) == {"x", "v"}
+    assert only_value(dak.necessary_columns(picked)) == {"x", "v"}
     (report,) = report_necessary_buffers(picked).values()
     assert report is not None
     assert len(report.data_and_shape) == 2
     assert picked.compute(scheduler="sync").to_list() == [0.0, 2.0]
-    assert [columns for _, columns in recorded] == [{"x", "v"}]
+    assert only_value(columns_read(picked)) == {"x", "v"}
 
 
 @pytest.mark.parametrize("result_format", FORMATS)
-def test_strings_and_whole_arrays(
-    request_of: Callable[..., str], source: Path, recorded: Recorded, result_format: str
+def test_strings_and_whole_arrays_are_read(
+    request_of: Callable[..., str], source: Path, result_format: str
 ):
     events = from_servicex(request_of(source, result_format))
     assert events.s.compute(scheduler="sync").to_list() == ["a", "", "bb", "c"]
     assert events.compute(scheduler="sync").y.to_list() == [0, 1, 2, 3]
-    first, second = (columns for _, columns in recorded)
-    assert first == {"s"}
-    assert second is None or second >= {"x", "y", "v", "w", "s"}
+    assert only_value(columns_read(events.s)) == {"s"}
+    assert only_value(columns_read(events)) >= {"x", "y", "v", "w", "s"}
 
 
 @pytest.mark.parametrize("result_format", ["root-rntuple", "parquet"])
-def test_fields_of_records(
-    request_of: Callable[..., str], nested: Path, recorded: Recorded, result_format: str
+def test_fields_of_records_are_read_alone(
+    request_of: Callable[..., str], nested: Path, result_format: str
 ):
     events = from_servicex(request_of(nested, result_format))
     picked = events.muons.pt
-    assert only(dak.necessary_columns(picked)) == {"muons.pt"}
+    assert only_value(dak.necessary_columns(picked)) == {"muons.pt"}
     assert picked.compute(scheduler="sync").to_list() == [[1.5], [], [2.5, 3.5]]
-    assert [columns for _, columns in recorded] == [{"muons.pt"}]
+    assert only_value(columns_read(picked)) == {"muons.pt"}
 
 
 @pytest.mark.parametrize("result_format", FORMATS)
 def test_two_requests_in_one_computation_project_each_on_its_own(
-    request_of: Callable[..., str], source: Path, recorded: Recorded, result_format: str
+    request_of: Callable[..., str], source: Path, result_format: str
 ):
     ids = [request_of(source, result_format), request_of(source, "root-file")]
     first, second = map(from_servicex, ids)
@@ -128,34 +123,30 @@ def test_two_requests_in_one_computation_project_each_on_its_own(
     names: dict[str, Any] = dak.necessary_columns(together)
     assert sorted(map(sorted, names.values())) == [["x"], ["y"]]
     assert together.compute(scheduler="sync").to_list() == [0, 2, 4, 6]
-    assert sorted(recorded, key=str) == sorted(
-        [(ids[0], frozenset({"x"})), (ids[1], frozenset({"y"}))], key=str
-    )
-    recorded.clear()
-    compute(first.v, second.w, scheduler="sync")
-    assert sorted(recorded, key=str) == sorted(
-        [(ids[0], frozenset({"v"})), (ids[1], frozenset({"w"}))], key=str
-    )
+    assert columns_read(together) == {ids[0]: {"x"}, ids[1]: {"y"}}
+    assert columns_read(first.v, second.w) == {ids[0]: {"v"}, ids[1]: {"w"}}
+    lists, numbers = compute(first.v, second.w, scheduler="sync")
+    assert lists.to_list() == [[1.5], [], [2.5, 3.5], []]
+    assert numbers.to_list() == [[1], [2, 3], [], []]
 
 
 @pytest.mark.parametrize("result_format", FORMATS)
-def test_the_number_of_events_reads_few_columns(
-    request_of: Callable[..., str], source: Path, recorded: Recorded, result_format: str
+def test_the_number_of_events_reads_no_column(
+    request_of: Callable[..., str], source: Path, result_format: str
 ):
     events = from_servicex(request_of(source, result_format))
+    assert only_value(columns_read(ak.num(events, axis=0))) == {"none"}
     assert ak.num(events, axis=0).compute(scheduler="sync") == 4
     with dask.config.set(scheduler="sync"):
         events.eager_compute_divisions()
     assert len(events) == 4
-    assert [columns for _, columns in recorded] == [frozenset()] * 2
-    recorded.clear()
     assert ak.num(events.v).compute(scheduler="sync").to_list() == [1, 0, 2, 0]
-    assert [columns for _, columns in recorded] == [{"v"}]
+    assert only_value(columns_read(ak.num(events.v))) == {"v"}
 
 
 @pytest.fixture(scope="module")
 def long_lists(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Lists whose items are most of the file: of a TTree, and of records in an RNTuple."""
+    """Write lists whose items make up most of the file: a TTree, and an RNTuple of records."""
     chance = np.random.default_rng(5)
     counts = chance.integers(0, 40, 4000)
     values = ak.unflatten(chance.normal(size=counts.sum()), counts)
@@ -173,12 +164,12 @@ def long_lists(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     [
         ("tree", "root-file", 0.1),
         ("ntuple", "root-rntuple", 0.15),
-        # The lengths are stored with the values.
+        # Parquet stores the lengths among the values.
         ("ntuple", "parquet", 1.0),
     ],
 )
 @pytest.mark.parametrize("column", ["v", "muons"])
-def test_lengths_of_lists_without_what_is_in_them(
+def test_lengths_of_lists_are_read_without_their_items(
     request_of: Callable[..., str],
     long_lists: dict[str, Path],
     monkeypatch: pytest.MonkeyPatch,
@@ -200,15 +191,15 @@ def test_lengths_of_lists_without_what_is_in_them(
         assert records.read[0] < share * records.size[0]
         picked = events.x[ak.num(events[column]) > 20]
         assert picked.compute().to_list() == np.arange(4000.0)[ak.num(lists) > 20].tolist()
-        # What is used is read, in the same computation as well.
-        both = compute(ak.num(events[column]), ak.sum(events.v, axis=1))
-        assert both[0].to_list() == counts.to_list()
-        assert np.allclose(both[1], ak.sum(events.v.compute(), axis=1))
+        # Items that the same computation uses are read.
+        counts_too, sums = compute(ak.num(events[column]), ak.sum(events.v, axis=1))
+        assert counts_too.to_list() == counts.to_list()
+        assert np.allclose(sums, ak.sum(events.v.compute(), axis=1))
 
 
 @pytest.mark.parametrize("result_format", FORMATS)
-@pytest.mark.parametrize("column", ["x", "z"], ids=["no list", "not there"])
-def test_lengths_of_what_has_none(
+@pytest.mark.parametrize("column", ["x", "z"], ids=["not a list", "missing"])
+def test_lengths_of_a_column_without_lists_are_an_error(
     request_of: Callable[..., str], source: Path, result_format: str, column: str
 ):
     form = f"{{{column}: var * float64}}"
@@ -218,24 +209,24 @@ def test_lengths_of_what_has_none(
 
 
 @pytest.mark.parametrize("result_format", FORMATS)
-def test_columns_that_are_named_but_not_read(
-    request_of: Callable[..., str], source: Path, recorded: Recorded, result_format: str
+def test_columns_that_are_only_named_are_not_read(
+    request_of: Callable[..., str], source: Path, result_format: str
 ):
     events = from_servicex(request_of(source, result_format))
-    named = [ak.count(events.x), ak.num(events[["x", "s"]], axis=0), ak.ones_like(events.y)]
-    count, number, ones = compute(*named, scheduler="sync")
+    counts = [ak.count(events.x), ak.num(events[["x", "s"]], axis=0), ak.ones_like(events.y)]
+    count, number, ones = compute(*counts, scheduler="sync")
     assert (count, number, ones.to_list()) == (4, 4, [1, 1, 1, 1])
     total, count = compute(ak.sum(events.y), ak.count(events.x), scheduler="sync")
     assert (total, count) == (6, 4)
-    assert [columns for _, columns in recorded] == [frozenset(), {"y"}]
+    assert only_value(columns_read(*counts)) == {"none"}
+    assert only_value(columns_read(ak.sum(events.y), ak.count(events.x))) == {"y"}
 
 
 @pytest.mark.parametrize("result_format", ["root-rntuple", "parquet"])
-def test_fields_that_are_named_but_not_read(
+def test_fields_that_are_only_named_are_not_read(
     request_of: Callable[..., str], nested: Path, result_format: str
 ):
     events = from_servicex(request_of(nested, result_format))
-    both = ak.num(events.muons.pt), ak.sum(events.muons.eta)
-    counts, total = compute(*both, scheduler="sync")
+    counts, total = compute(ak.num(events.muons.pt), ak.sum(events.muons.eta), scheduler="sync")
     assert (counts.to_list(), total) == ([1, 0, 2], 6)
     assert compute(ak.count(events.muons.pt, axis=1), scheduler="sync")[0].to_list() == [1, 0, 2]

@@ -22,7 +22,7 @@ FORM = "{x: float64, n: int32, v: var * float64}"
 
 
 @pytest.mark.every_scheduler
-def test_one_record_for_each_partition(
+def test_a_report_has_one_record_per_partition(
     service: LocalServiceX, finished: Callable[..., str], inputs: list[Path], scheduler: str
 ):
     before = datetime.now(UTC).timestamp()
@@ -40,16 +40,17 @@ def test_one_record_for_each_partition(
     assert ak.all(records.read == records.size)
     assert ak.all(records.size > 0)
     assert records.requests.to_list() == records.tries.to_list() == [1] * 4
-    for spent in (records.transferred, records.interpreted):
-        assert ak.all((spent > 0) & (spent < 60))
-    # the files are there already
+    for seconds in (records.transferred, records.interpreted):
+        assert ak.all((seconds > 0) & (seconds < 60))
     assert ak.all((records.waited >= 0) & (records.waited < 60))
     assert all(records.worker.to_list())
     if scheduler.startswith("cluster"):
         assert all("://" in worker for worker in records.worker.to_list())
 
 
-def test_failed_inputs(use_service: Callable[[LocalServiceX], None], inputs: list[Path]):
+def test_empty_partitions_name_the_failed_inputs(
+    use_service: Callable[[LocalServiceX], None], inputs: list[Path]
+):
     with LocalServiceX(faults=Faults(failing={1, 3})) as service:
         use_service(service)
         request_id = service.submit(inputs, tree="events", manual=True)
@@ -58,7 +59,7 @@ def test_failed_inputs(use_service: Callable[[LocalServiceX], None], inputs: lis
         events, report = from_servicex(request_id, form=FORM, report=True)
         with pytest.warns(UserWarning, match="2 of 4 files failed"):
             array, records = compute(events, report, scheduler="sync")
-        told = failures(request_id)
+        failed = failures(request_id)
     assert len(array) == 20
     assert records.input.to_list() == [str(inputs[2]), str(inputs[0]), None, None]
     assert records.failed.to_list()[:2] == [None, None]
@@ -66,23 +67,23 @@ def test_failed_inputs(use_service: Callable[[LocalServiceX], None], inputs: lis
     assert records.events.to_list() == [10, 10, 0, 0]
     assert records.read.to_list()[2:] == records.requests.to_list()[2:] == [0, 0]
     assert np.isnan(records.finished_at).to_list() == [False, False, True, True]
-    assert sorted(told) == [str(inputs[1]), str(inputs[3])]
+    assert sorted(failed) == [str(inputs[1]), str(inputs[3])]
 
 
-def test_waiting_is_told_apart(
+def test_a_record_has_the_time_of_the_wait(
     service: LocalServiceX, submit: Callable[..., str], inputs: list[Path], in_thread: Any
 ):
     request_id = submit(inputs[:2])
     _, report = from_servicex(request_id, form=FORM, report=True)
-    records = in_thread(lambda: report.compute(scheduler="threads"))
+    result = in_thread(lambda: report.compute(scheduler="threads"))
     service.release(request_id, 1)
     service.release(request_id, 0)
-    found = records()
-    assert found.input.to_list() == [str(inputs[1]), str(inputs[0])]
-    assert ak.all(found.waited > 0)
+    records = result()
+    assert records.input.to_list() == [str(inputs[1]), str(inputs[0])]
+    assert ak.all(records.waited > 0)
 
 
-def test_tries_are_counted(use_service: Callable[[LocalServiceX], None], inputs: list[Path]):
+def test_a_record_counts_tries(use_service: Callable[[LocalServiceX], None], inputs: list[Path]):
     faults = Faults(http=[HttpFault(route="file", status=503, first=2)])
     with LocalServiceX(faults=faults) as service:
         use_service(service)
@@ -95,7 +96,7 @@ def test_tries_are_counted(use_service: Callable[[LocalServiceX], None], inputs:
     assert sum(records.requests) == 6
 
 
-def test_it_is_lazy_and_projects(
+def test_a_report_is_lazy_and_reads_no_column(
     service: LocalServiceX, finished: Callable[..., str], inputs: list[Path]
 ):
     events, report = from_servicex(finished(inputs), form=FORM, report=True)
@@ -106,29 +107,29 @@ def test_it_is_lazy_and_projects(
     assert ak.sum(report.events).compute(scheduler="sync") == 40
 
 
-def test_it_survives_a_pickle(finished: Callable[..., str], inputs: list[Path]):
+def test_array_and_report_survive_a_pickle(finished: Callable[..., str], inputs: list[Path]):
     pair = from_servicex(finished(inputs), form=FORM, report=True)
     events, report = pickle.loads(pickle.dumps(pair))  # noqa: S301
     array, records = compute(events, report, scheduler="sync")
     assert (len(array), len(records)) == (40, 4)
 
 
-def test_request_of_no_files(service: LocalServiceX):
+def test_a_request_without_files_has_a_record_without_input(service: LocalServiceX):
     events, report = from_servicex(service.submit([], tree="events"), report=True)
     array, records = compute(events, report, scheduler="sync")
     assert (len(array), records.input.to_list()) == (0, [None])
 
 
-def test_failures_of_a_request_that_is_not_there(service: LocalServiceX):
+def test_failures_of_an_unknown_request_are_an_error(service: LocalServiceX):
     with pytest.raises(UnknownRequestError):
         failures("7a0e5e0c-0000-0000-0000-000000000000")
 
 
-def test_failures_where_the_backend_does_not_tell(
+def test_failures_are_an_error_if_the_backend_does_not_list_them(
     use_service: Callable[[LocalServiceX], None], inputs: list[Path]
 ):
     with LocalServiceX(version=2024, store="s3") as service:
         use_service(service)
         request_id = service.submit(inputs, tree="events")
-        with pytest.raises(BackendError, match="does not tell which files"):
+        with pytest.raises(BackendError, match="does not list which files"):
             failures(request_id)

@@ -12,7 +12,7 @@ from servicex_layer.local import LocalServiceX
 
 STARTED = """
 import sys
-from servicex_layer.local.s3_server import S3Server
+from servicex_layer.local._s3_server import S3Server
 
 print(S3Server.start().process.pid, flush=True)
 sys.stdin.read()

@@ -149,7 +149,7 @@ def first_file(feed):
     ("wrong", "text"),
     [
         ({"access_key": "unknown-key"}, "does not know the access key"),
-        ({"secret_key": "wrong-secret"}, "secret key is not the right one"),
+        ({"secret_key": "wrong-secret"}, "secret key is wrong"),
     ],
 )
 def test_wrong_keys(store, feed_of, wrong, text):
