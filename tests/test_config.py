@@ -184,7 +184,7 @@ def test_bytes_of_no_size(value: object):
         "poll-interval",
         "poll-interval-max",
         "overlap",
-        "settle",
+        "forget-after",
         "timeout",
         "connect-timeout",
         "read-timeout",

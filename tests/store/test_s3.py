@@ -33,7 +33,6 @@ from servicex_layer.errors import (
     AuthorizationError,
     BackendError,
     BackendUnreachableError,
-    CompletionOrderError,
     FailedFilesError,
     InvalidArgumentError,
     MissingObjectError,
@@ -261,12 +260,12 @@ class Bucketful:
 def feed_of(serve):
     """Make the feed of a script."""
 
-    def feed_of(script, *, settled=False, retry_timeout=0.0):
+    def feed_of(script, *, retry_timeout=0.0):
         url = serve(script.answer)
         script.endpoint = urlsplit(url).netloc
         rest = RestClient(Backend("scripted", url), retry_timeout)
         polling = Polling(0.0, 0.0, 0.0, 5.0, None, retry_timeout)
-        return RequestFeed(rest, script.name, polling, settled=settled)
+        return RequestFeed(rest, script.name, polling)
 
     return feed_of
 
@@ -277,24 +276,13 @@ async def all_files(feed, count):
 
 
 @pytest.mark.parametrize("lead", [0, 70], ids=["uploaded-first", "counted-first"])
-@pytest.mark.parametrize("settled", [False, True], ids=["shared", "settled"])
-def test_objects_that_appear_while_pages_are_listed_are_numbered_once(feed_of, lead, settled):
+def test_objects_that_appear_while_pages_are_listed_are_numbered_once(feed_of, lead):
     names = [f"{number:04}.root" for number in range(2500)]
     random.Random(5).shuffle(names)
     script = Bucketful(names, at_a_time=40, lead=lead)
-    found = asyncio.run(all_files(feed_of(script, settled=settled), len(names)))
+    found = asyncio.run(all_files(feed_of(script), len(names)))
     assert sorted(found) == sorted(names)
     assert script.calls["page"] > 30, "it was listed page by page, while it was filled"
-
-
-def test_processes_that_share_nothing_number_a_listing_alike(feed_of):
-    names = [f"{number}.root" for number in range(50)]
-    random.Random(3).shuffle(names)
-    orders = [
-        asyncio.run(all_files(feed_of(Bucketful(names, at_a_time=step), settled=True), 50))
-        for step in (1, 9, 50)
-    ]
-    assert orders == [sorted(names)] * 3, "in one second, names decide"
 
 
 class Scripted(Bucketful):
@@ -361,22 +349,6 @@ def test_a_listed_object_is_known_by_its_name_whenever_it_was_written_again(feed
         return [first, (await feed.get(1, 2)).name, (await feed.get(0, 2)).name]
 
     assert asyncio.run(look()) == ["a.root", "b.root", "a.root"]
-
-
-def test_an_object_that_is_written_again_is_an_error_where_others_may_number_it_otherwise(feed_of):
-    script = Bucketful(["a.root", "b.root", "c.root"], at_a_time=0)
-    script.second = "2026-11-22T19:45:00.000Z"
-    script.visible = 2
-
-    async def look():
-        feed = feed_of(script, settled=True)
-        await feed.get(0, 3)
-        script.times["a.root"] = "2026-11-22T19:50:00.000Z"
-        script.at_a_time = 1
-        await feed.get(2, 3)
-
-    with pytest.raises(CompletionOrderError, match=r"'a\.root' was written again"):
-        asyncio.run(look())
 
 
 def test_a_result_that_never_appears_is_an_error_not_an_empty_partition(feed_of):
