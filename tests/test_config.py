@@ -186,7 +186,7 @@ def test_an_invalid_size_is_an_error(value: object):
         "poll-interval",
         "poll-interval-max",
         "overlap",
-        "settle",
+        "forget-after",
         "timeout",
         "connect-timeout",
         "read-timeout",

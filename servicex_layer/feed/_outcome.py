@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from servicex_layer._model import TransformStatus
 from servicex_layer.errors import (
     BadDatasetError,
+    CompletionOrderError,
     FailedFilesError,
     PartitionCountError,
     ProtocolError,
@@ -21,6 +22,7 @@ __all__ = [
     "failed_files_warning",
     "failure_reason",
     "incomplete_list_error",
+    "missing_file_error",
     "partition_count_error",
     "repeated_inputs_warning",
     "too_many_failed_error",
@@ -109,6 +111,15 @@ def unknown_files_error(status: TransformStatus, backend: str, files: int) -> Pr
         f"Request {status.request_id}: the backend {backend} says {status}, and lists {files} "
         "results. Nothing is known of the others, and the result would not be whole; ask the "
         "backend's operators."
+    )
+
+
+def missing_file_error(status: TransformStatus, number: int) -> CompletionOrderError:
+    """Return the error for a file that an earlier computation has numbered, and that is gone."""
+    return CompletionOrderError(
+        f"Request {status.request_id} ended without the file that an earlier computation of this "
+        f"session has as partition {number}, so results of the two can't be combined. Start again "
+        "in a new session, or submit the request again."
     )
 
 

@@ -145,7 +145,6 @@ class Poller:
         no_news = (
             counters_are_fresh
             and not status.is_terminal
-            and not listing.shows_every_update
             and has_all(listing, self._ledger, status)
             # Their sum alone shows no news: a row can be listed before it is counted, or never be.
             and self._ledger.rows >= expected == self._counted_when_listed

@@ -12,6 +12,7 @@ from servicex_layer.feed._outcome import (
     error_for_status,
     failure_reason,
     incomplete_list_error,
+    missing_file_error,
     partition_count_error,
     too_many_failed_error,
     unknown_files_error,
@@ -40,8 +41,9 @@ class Snapshot:
         The last status.
     backend : str
         The backend's name, for errors.
-    files : sequence of ResultFile
-        The numbered files: a file's index is its number.
+    files : sequence of ResultFile or None
+        The numbered files: a file's index is its number; ``None`` if another list of the session
+        gave the number to a file that has not appeared here.
     failures : sequence of str
         The inputs of failed files.
     repeated : sequence of str
@@ -58,7 +60,7 @@ class Snapshot:
 
     status: TransformStatus
     backend: str
-    files: Sequence[ResultFile]
+    files: Sequence[ResultFile | None]
     failures: Sequence[str]
     repeated: Sequence[str]
     withdrawn: Sequence[str]
@@ -109,6 +111,8 @@ def resolve(
         If more files failed than `max_failed` allows, or all of them.
     RequestError
         If the request ended without this file, and not as ``Complete``.
+    CompletionOrderError
+        If the request ended without a file that another computation has given this number.
     ProtocolError
         If files are missing among the rows of a complete request.
     """
@@ -126,8 +130,10 @@ def resolve(
     if snapshot.withdrawn:
         raise withdrawn_file_error(status, snapshot.withdrawn)
     if number < snapshot.numbered:
-        on_volume = status.destination == "volume"
         file = snapshot.files[number]
+        if file is None:
+            raise missing_file_error(status, number)
+        on_volume = status.destination == "volume"
         return replace(file, format=status.result_format, volume=on_volume, number=number)
     if status.status != "Complete":
         raise error_for_status(status)
@@ -146,7 +152,8 @@ def is_pending(snapshot: Snapshot, number: int, npartitions: int, max_failed: fl
     # Only the final number of files shows that there are no more of them than partitions: until
     # then the last partition waits.
     may_be_one_of_more = number + 1 >= npartitions and not snapshot.status.file_count_final
-    return number >= snapshot.numbered or may_be_one_of_more
+    known = number < snapshot.numbered and snapshot.files[number] is not None
+    return not known or may_be_one_of_more
 
 
 def _has_too_many_failed(snapshot: Snapshot, max_failed: float) -> bool:
@@ -174,6 +181,8 @@ def _check_all_files_known(snapshot: Snapshot) -> None:
         )
         raise incomplete_list_error(status, snapshot.backend, listed)
     # Of an input that is listed twice, one object is all there is.
+    if None in snapshot.files:
+        raise missing_file_error(status, snapshot.files.index(None))
     known = len(snapshot.files) + snapshot.failed + len(snapshot.repeated)
     if known < status.files:
         raise unknown_files_error(status, snapshot.backend, len(snapshot.files))
