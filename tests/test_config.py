@@ -68,12 +68,12 @@ def test_a_missing_file_is_an_error_that_lists_the_directories(project: Path):
 
 def test_a_path_takes_precedence_over_the_search(project: Path):
     Path("servicex.yaml").write_text(only("here"))
-    (project / "given.yaml").write_text(only("given"))
+    (project / "other.yaml").write_text(only("other"))
     (project / "home" / "tilde.yaml").write_text(only("tilde"))
-    assert find_backend(config_path=project / "given.yaml").name == "given"
+    assert find_backend(config_path=project / "other.yaml").name == "other"
     with dask.config.set({"servicex-layer.config-path": "~/tilde.yaml"}):
         assert find_backend().name == "tilde"
-        assert find_backend(config_path=project / "given.yaml").name == "given"
+        assert find_backend(config_path=project / "other.yaml").name == "other"
 
 
 def test_a_path_that_does_not_exist_is_an_error(project: Path):
