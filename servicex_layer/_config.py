@@ -93,7 +93,7 @@ class Polling:
     interval: float
     interval_max: float
     overlap: float
-    settle: float
+    forget_after: float
     timeout: float | None
     retry_timeout: float
 
@@ -111,7 +111,7 @@ class Polling:
             interval=interval,
             interval_max=max(interval, seconds("poll-interval-max") or 0.0),
             overlap=seconds("overlap") or 0.0,
-            settle=seconds("settle") or 0.0,
+            forget_after=seconds("forget-after") or 0.0,
             timeout=seconds("timeout"),
             retry_timeout=seconds("retry-timeout") or 0.0,
         )

@@ -107,12 +107,15 @@ class NoFile:
         The number of the partition.
     failed : str or None
         A failed input file, another one for each partition; ``None`` if the backend names none.
+    reason : str or None
+        Why it failed, with the URL of the logs; ``None`` if the backend does not say.
     waited : float
         How long a task waited for the end of the transform, in seconds.
     """
 
     number: int
     failed: str | None = None
+    reason: str | None = None
     waited: float = field(default=0.0, compare=False)
 
 
@@ -250,9 +253,37 @@ class TransformStatus:
         return self.status in _TERMINAL
 
     @property
+    def may_still_complete(self) -> bool:
+        """Whether the request has ended, but may still become ``Complete``.
+
+        The server still accepts files that were in flight when the request was canceled. Wait
+        for a second poll with the same status and the same counters.
+        """
+        return self.status == "Canceled"
+
+    @property
     def file_count_final(self) -> bool:
         """Whether the dataset's lookup has ended, so that `files` grows no more."""
         return self.is_terminal or self.status == "Running"
+
+    def explanation(self) -> str:
+        """Return why files or the request failed, and where the logs are; empty if unknown.
+
+        Examples
+        --------
+        >>> status = TransformStatus("a", "Fatal", 3, 1, 2, failure_info="No such branch: met")
+        >>> status.explanation()
+        'The server says: No such branch: met.'
+        """
+        sentences = []
+        if self.failure_info:
+            # It can be the text of an exception, with several lines.
+            sentences.append(f"The server says: {' '.join(self.failure_info.split()).rstrip('.')}.")
+        if self.lookup:
+            sentences.append(f"The lookup of its dataset ended with {self.lookup}.")
+        if self.log_url:
+            sentences.append(f"Logs: {self.log_url}")
+        return " ".join(sentences)
 
     def __str__(self) -> str:
         """Return the status in one line."""

@@ -53,7 +53,10 @@ class AutomaticClock:
     def monotonic(self) -> float:
         return self.now
 
-    async def sleep(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         self.now += seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self.advance(seconds)
         self.pauses.append(seconds)
         await asyncio.sleep(0)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -142,6 +143,27 @@ def test_what_is_final_follows_from_the_status(status, is_terminal, file_count_f
 @pytest.mark.parametrize("value", [None, ""])
 def test_a_status_without_address_or_keys_has_no_store(key, value):
     assert StoreAccess.from_json(STORE | {key: value}) is None
+
+
+@pytest.mark.parametrize("status", ["Running", "Complete", "Fatal", "Bad Dataset"])
+def test_only_a_canceled_request_may_still_complete(status):
+    assert not TransformStatus.from_json(STATUS | {"status": status}).may_still_complete
+    assert TransformStatus.from_json(STATUS | {"status": "Canceled"}).may_still_complete
+
+
+def test_a_status_without_reasons_has_no_explanation():
+    assert TransformStatus.from_json(STATUS).explanation() == ""
+
+
+def test_an_explanation_has_all_reasons_in_sentences():
+    status = TransformStatus.from_json(
+        STATUS
+        | {"failure-info": "Traceback:\n  KeyError: met.\n", "log-url": "https://logs.example/a"}
+    )
+    assert replace(status, lookup="does_not_exist").explanation() == (
+        "The server says: Traceback: KeyError: met. The lookup of its dataset ended with "
+        "does_not_exist. Logs: https://logs.example/a"
+    )
 
 
 # Secrets

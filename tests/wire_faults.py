@@ -14,7 +14,7 @@ import random
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -209,26 +209,42 @@ class MissingKey:
     key: str
 
     async def __call__(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        start: Message = {}
-        body = b""
-
-        async def collect(message: Message) -> None:
-            nonlocal start, body
-            if message["type"] == "http.response.start":
-                start = message
-            else:
-                body += message["body"]
-
-        await app(scope, receive, collect)
-        changed = json.dumps(self._without_key(json.loads(body))).encode()
-        MutableHeaders(scope=start)["content-length"] = str(len(changed))
-        await send(start)
-        await send({"type": "http.response.body", "body": changed})
+        await _send_changed(self._without_key, app, scope, receive, send)
 
     def _without_key(self, value: Any) -> Any:
         if isinstance(value, dict):
             return {key: self._without_key(item) for key, item in value.items() if key != self.key}
         return [self._without_key(item) for item in value] if isinstance(value, list) else value
+
+
+@dataclass(frozen=True)
+class ExtraKeys:
+    """Set keys of a JSON answer."""
+
+    values: Mapping[str, Any]
+
+    async def __call__(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        await _send_changed(lambda answer: {**answer, **self.values}, app, scope, receive, send)
+
+
+async def _send_changed(
+    change: Callable[[Any], Any], app: ASGIApp, scope: Scope, receive: Receive, send: Send
+) -> None:
+    start: Message = {}
+    body = b""
+
+    async def collect(message: Message) -> None:
+        nonlocal start, body
+        if message["type"] == "http.response.start":
+            start = message
+        else:
+            body += message["body"]
+
+    await app(scope, receive, collect)
+    changed = json.dumps(change(json.loads(body))).encode()
+    MutableHeaders(scope=start)["content-length"] = str(len(changed))
+    await send(start)
+    await send({"type": "http.response.body", "body": changed})
 
 
 @dataclass(frozen=True)

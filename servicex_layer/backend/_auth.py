@@ -18,7 +18,7 @@ from servicex_layer._model import Backend, is_sendable
 from servicex_layer.errors import AuthorizationError
 from servicex_layer.net import Clock, json_or_none
 
-__all__ = ["ServiceXAuth", "bearer_token"]
+__all__ = ["ServiceXAuth", "bearer_token", "is_rejection"]
 
 # The official client renews an access token that has less than this left.
 _MIN_TOKEN_LIFE = 60.0
@@ -72,7 +72,8 @@ class ServiceXAuth(httpx.Auth):
         token = await self._usable_token(rejected=None)
         _set_token(request, token)
         response = yield request
-        if response.status_code == HTTPStatus.UNAUTHORIZED:
+        await response.aread()
+        if is_rejection(response):
             # A server that lost its key rejects tokens before they expire.
             renewed = await self._usable_token(rejected=token)
             if renewed != token:
@@ -134,6 +135,18 @@ def bearer_token() -> str | None:
             "must be one line of ASCII characters."
         )
     return content or None
+
+
+def is_rejection(response: httpx.Response) -> bool:
+    """Return whether the server rejected the access token.
+
+    ServiceX answers 401 to an expired token, and 422 with ``{"msg": ...}`` to a malformed one, or
+    one with another server's signature.
+    """
+    if response.status_code == HTTPStatus.UNPROCESSABLE_ENTITY:
+        answer = json_or_none(response)
+        return isinstance(answer, dict) and "msg" in answer
+    return response.status_code == HTTPStatus.UNAUTHORIZED
 
 
 def _set_token(request: httpx.Request, token: str | None) -> None:

@@ -11,15 +11,17 @@ from urllib.parse import quote
 
 import httpx
 
-from servicex_layer._model import Location, ResultRow, TransformStatus, is_sendable
+from servicex_layer._model import Backend, Location, ResultRow, TransformStatus, is_sendable
+from servicex_layer.backend._auth import is_rejection
 from servicex_layer.backend._connection import Connection
 from servicex_layer.errors import (
     AuthorizationError,
     BackendError,
+    BackendUnreachableError,
     ProtocolError,
     UnknownRequestError,
 )
-from servicex_layer.net import check_url, json_or_none
+from servicex_layer.net import SYSTEM_CLOCK, Clock, check_url, json_or_none
 
 __all__ = ["RestClient"]
 
@@ -33,6 +35,18 @@ class RestClient(Connection):
     `Connection.send`. A `ProtocolError` is raised if an answer is not that of a ServiceX server.
     """
 
+    def __init__(
+        self,
+        backend: Backend,
+        retry_timeout: float,
+        outage_timeout: float | None = 0.0,
+        access_token: str | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        super().__init__(backend, retry_timeout, outage_timeout, access_token, clock)
+        # Requests whose lookup is known to have ended.
+        self._looked_up: set[str] = set()
+
     async def capabilities(self) -> frozenset[str]:
         """Return the names of the server's capabilities; a server of 2024 has none."""
         info = await self._json("GET", "/servicex")
@@ -42,7 +56,15 @@ class RestClient(Connection):
         return frozenset(map(str, names))
 
     async def status(self, request_id: str) -> TransformStatus:
-        """Return the status of a request; for a bad dataset, with the reason."""
+        """Return the status of a request; for a bad dataset, with the reason.
+
+        Raises
+        ------
+        UnknownRequestError
+            If the backend does not know the request.
+        ProtocolError
+            If the request is ``Complete`` without all files of its dataset.
+        """
         status = TransformStatus.from_json(
             await self._json("GET", _path(request_id), request_id=request_id)
         )
@@ -53,6 +75,11 @@ class RestClient(Connection):
             )
         if status.status == "Bad Dataset" and status.did_id is not None:
             status = replace(status, lookup=await self._lookup_status(status.did_id))
+        if status.status == "Running":
+            self._looked_up.add(request_id)
+        if status.status == "Complete" and request_id not in self._looked_up:
+            await self._check_all_files_transformed(status)
+            self._looked_up.add(request_id)
         return status
 
     async def results(self, request_id: str, later_than: datetime | None = None) -> list[ResultRow]:
@@ -116,11 +143,39 @@ class RestClient(Connection):
 
     async def _lookup_status(self, did_id: int) -> str:
         try:
-            dataset = await self._json("GET", f"/servicex/datasets/{did_id}")
+            dataset = await self._dataset(did_id)
         except BackendError:
             # It only adds the reason to an error that is raised in any case.
             return ""
         return str(dataset.get("lookup_status") or "")
+
+    async def _check_all_files_transformed(self, status: TransformStatus) -> None:
+        """Check that the dataset has no more files than a complete request.
+
+        Servers of 2024 and 2025 complete a request too early if its first files are transformed
+        before the lookup of its dataset ends. They never transform the other files.
+        """
+        if status.did_id is None:
+            return
+        try:
+            dataset = await self._dataset(status.did_id)
+        except BackendUnreachableError:
+            raise
+        except BackendError:
+            # Not every server has this call.
+            return
+        files = dataset.get("n_files")
+        is_looking = dataset.get("lookup_status") in ("created", "looking")
+        if is_looking or (isinstance(files, int) and files > status.files):
+            reason = "is still being looked up" if is_looking else f"has {files}"
+            raise ProtocolError(
+                f"{self._subject} ended request {status.request_id} too early: it is Complete with "
+                f"{status.files} files, but its dataset {reason}. The other files are never "
+                "transformed. Submit the request again."
+            )
+
+    async def _dataset(self, did_id: int) -> dict[str, Any]:
+        return await self._json("GET", f"/servicex/datasets/{did_id}")
 
     @property
     def _subject(self) -> str:
@@ -136,7 +191,7 @@ class RestClient(Connection):
         request_id: str | None = None,
     ) -> dict[str, Any]:
         response = await self.send(method, path, json=body, params=params)
-        if response.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        if is_rejection(response) or response.status_code == HTTPStatus.FORBIDDEN:
             raise AuthorizationError(
                 f"{self._subject} does not allow {method} {path} ({response.status_code}: "
                 f"{_message(response)}). Get a new token from its web page and put it into your "
@@ -174,6 +229,9 @@ def _path(request_id: str) -> str:
 
 def _message(response: httpx.Response) -> str:
     answer = json_or_none(response)
-    if isinstance(answer, dict) and "message" in answer:
-        return str(answer["message"])
+    if isinstance(answer, dict):
+        # ServiceX says "message", its library for tokens "msg".
+        for key in ("message", "msg"):
+            if key in answer:
+                return str(answer[key])
     return response.reason_phrase or "no message"

@@ -68,8 +68,11 @@ def files(*, request_id: str, backend: str | None, as_json: bool, watch: bool) -
 
     def snapshot(backend: Backend) -> Snapshot:
         state, rows = asyncio.run(list_files(backend, request_id))
-        text = f"{_files_as_text(rows)}\n{state}"
-        return Snapshot(state.is_terminal, [_file_as_json(row) for row in rows], text)
+        return Snapshot(
+            state.is_terminal,
+            [_file_as_json(row, state) for row in rows],
+            "\n".join([_files_as_text(rows), str(state), *_failure_lines(state)]),
+        )
 
     _print_snapshots(backend, snapshot, as_json=as_json, watch=watch)
 
@@ -129,13 +132,21 @@ def _status_as_text(backend: Backend, state: TransformStatus) -> str:
             f"{state.files} looked up{so_far}, {state.completed} finished, {state.failed} failed"
         ),
         "Format": state.result_format,
-        "Failure": state.failure_info,
-        "Logs": state.log_url,
     }
-    return "\n".join(f"{label:<8} {value}" for label, value in lines.items() if value)
+    labelled = [_labelled(label, value) for label, value in lines.items()]
+    return "\n".join([*labelled, *_failure_lines(state)])
 
 
-def _file_as_json(row: ResultRow) -> dict[str, Any]:
+def _failure_lines(state: TransformStatus) -> list[str]:
+    lines = {"Failure": state.failure_info, "Logs": state.log_url}
+    return [_labelled(label, value) for label, value in lines.items() if value]
+
+
+def _labelled(label: str, value: str) -> str:
+    return f"{label:<8} {value}"
+
+
+def _file_as_json(row: ResultRow, state: TransformStatus) -> dict[str, Any]:
     file = row.file
     return {
         "input": file.input,
@@ -144,6 +155,8 @@ def _file_as_json(row: ResultRow) -> dict[str, Any]:
         "events": file.events,
         "bytes": file.size,
         "name": file.name if row.success else None,
+        "failure_info": None if row.success else state.failure_info or None,
+        "log_url": None if row.success else state.log_url,
     }
 
 

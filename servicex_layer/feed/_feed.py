@@ -17,9 +17,9 @@ from servicex_layer.errors import (
     ServiceXLayerWarning,
     UnknownRequestError,
 )
-from servicex_layer.feed._clock import SYSTEM_CLOCK, Clock
 from servicex_layer.feed._ledger import Ledger
 from servicex_layer.feed._listing import Listing, open_listing
+from servicex_layer.feed._order import DIGEST_SIZE
 from servicex_layer.feed._outcome import failed_files_warning, repeated_inputs_warning
 from servicex_layer.feed._poller import (
     Call,
@@ -32,11 +32,11 @@ from servicex_layer.feed._poller import (
 )
 from servicex_layer.feed._read_progress import ReadProgress
 from servicex_layer.feed._resolve import PENDING, Snapshot, is_pending, resolve
-from servicex_layer.feed._settled import SettledLedger, SettledListing
 from servicex_layer.feed._url_cache import UrlCache
+from servicex_layer.net import SYSTEM_CLOCK, Clock
 from servicex_layer.store import open_store
 
-__all__ = ["BATCH", "RequestFeed", "Warn"]
+__all__ = ["BATCH", "OnOrder", "RequestFeed", "Warn"]
 
 # How many locations are fetched in one call.
 BATCH = 256
@@ -44,10 +44,15 @@ BATCH = 256
 _END = sys.maxsize
 
 Warn = Callable[[str, type[ServiceXLayerWarning]], None]
+OnOrder = Callable[[int, bytes], None]
 
 
 def _warn(text: str, category: type[ServiceXLayerWarning]) -> None:
     warnings.warn(text, category, stacklevel=2)
+
+
+def _ignore_order(start: int, order: bytes) -> None:
+    del start, order
 
 
 class RequestFeed:
@@ -64,11 +69,14 @@ class RequestFeed:
         The request.
     polling : Polling
         How often to poll.
-    settled : bool
-        Whether other processes number the same files for themselves.
+    order : bytes
+        The order of its files as far as it is known; see `servicex_layer.feed._order`.
     warn : callable, optional
         Called once with a text and a category of warning if a complete request has failed files,
         and once if it has repeated inputs; by default it warns here.
+    on_order : callable, optional
+        Called with a number and an order when files get numbers from that number on, before any
+        of them is handed out; what it raises is raised in place of the files.
     clock : Clock, optional
         What measures time; by default the system's clock.
     """
@@ -84,8 +92,9 @@ class RequestFeed:
         request_id: str,
         polling: Polling,
         *,
-        settled: bool = False,
+        order: bytes = b"",
         warn: Warn = _warn,
+        on_order: OnOrder = _ignore_order,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.request_id = request_id
@@ -94,7 +103,9 @@ class RequestFeed:
         self._rest = rest
         self._warn = warn
         self._clock = clock
-        self._ledger = SettledLedger(request_id) if settled else Ledger()
+        self._ledger = Ledger()
+        self._ledger.extend(order)
+        self._on_order = on_order
         self._poller = Poller(request_id, self._ledger, polling, clock)
         self._polling_task: asyncio.Task[None] | None = None
         self._snapshot: Snapshot | None = None
@@ -108,6 +119,25 @@ class RequestFeed:
 
     def __repr__(self) -> str:
         return f"RequestFeed<{self.request_id} {len(self._ledger.files)} files>"
+
+    @property
+    def order(self) -> bytes:
+        """The order of the files that have numbers; see `servicex_layer.feed._order`."""
+        return bytes(self._ledger.order)
+
+    def extend_order(self, order: bytes) -> bool:
+        """Learn the order of another list; return whether it begins like this one.
+
+        Belongs to the feed's event loop.
+        """
+        before = len(self._ledger.order)
+        agrees = self._ledger.extend(order)
+        if len(self._ledger.order) > before:
+            self._hand_on_order(before)
+            if self._snapshot is not None:
+                self._publish()
+                self._wake()
+        return agrees
 
     @property
     def polling(self) -> Polling:
@@ -230,7 +260,11 @@ class RequestFeed:
             return []
         first = number // BATCH * BATCH
         numbers = range(first, min(first + BATCH, snapshot.numbered))
-        files = (self.get_nowait(number, npartitions, max_failed) for number in numbers)
+        files = (
+            self.get_nowait(number, npartitions, max_failed)
+            for number in numbers
+            if snapshot.files[number] is not None
+        )
         return [file for file in files if file is not None]
 
     def _warn_once(self, snapshot: Snapshot) -> None:
@@ -283,7 +317,10 @@ class RequestFeed:
                 self._poller.receive_status(status, listing)
             case ListRows(since):
                 assert self._urls is not None  # noqa: S101  (opened with the first status)
-                self._ledger.add_rows(await self._urls.store.list_finished(since))
+                rows = await self._urls.store.list_finished(since)
+                before = len(self._ledger.order)
+                self._ledger.add_rows(rows)
+                self._hand_on_order(before)
             case Publish():
                 self._publish()
                 self._wake()
@@ -305,11 +342,14 @@ class RequestFeed:
             if self._urls is None or self._listing is None:
                 store = await open_store(self._rest, status, self.polling.retry_timeout)
                 self._listing = open_listing(store)
-                if isinstance(self._ledger, SettledLedger):
-                    settle = self.polling.settle
-                    self._listing = SettledListing(self._listing, self._ledger, settle)
                 self._urls = UrlCache(store, f"Request {self.request_id}")
             return self._listing, self._urls
+
+    def _hand_on_order(self, before: int) -> None:
+        """Hand on what the order has grown by since it had a length in bytes."""
+        order = self._ledger.order
+        if len(order) > before:
+            self._on_order(before // DIGEST_SIZE, bytes(order[before:]))
 
     def _publish(self) -> None:
         ledger, status, listing = self._ledger, self._poller.status, self._poller.listing

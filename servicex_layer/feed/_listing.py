@@ -21,8 +21,6 @@ class Listing(Protocol):
 
     status_can_wait: bool
     """Whether new rows can be listed without fetching the status first."""
-    shows_every_update: bool
-    """Whether rows are to be listed even if the counters are those of the last listing."""
     counted_only: bool
     """Whether only as many rows as the counters count are sure to be results."""
     can_lag: bool
@@ -30,10 +28,6 @@ class Listing(Protocol):
 
     def expected_rows(self, status: TransformStatus) -> int:
         """Return how many rows there are by the counters of a status."""
-        ...
-
-    def now(self) -> datetime:
-        """Return the time by the clock that the rows' times come from (UTC); never ahead."""
         ...
 
     def windows(
@@ -72,13 +66,11 @@ class OverlapWindow:
     """
 
     status_can_wait = True
-    shows_every_update = False
     counted_only = False
     can_lag = False
 
     def __init__(self, store: Store) -> None:
         self.expected_rows = store.expected_rows
-        self.now = store.now
         self._overlap = 0.0
 
     def windows(
@@ -120,13 +112,11 @@ class FullListing:
     """
 
     status_can_wait = False
-    shows_every_update = False
     counted_only = True
     can_lag = True
 
     def __init__(self, store: Store) -> None:
         self.expected_rows = store.expected_rows
-        self.now = store.now
 
     def windows(
         self, ledger: Ledger, status: TransformStatus, overlap: float

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from servicex_layer._model import TransformStatus
 from servicex_layer.errors import (
     BadDatasetError,
+    CompletionOrderError,
     FailedFilesError,
     PartitionCountError,
     ProtocolError,
@@ -16,9 +17,12 @@ from servicex_layer.errors import (
 )
 
 __all__ = [
+    "all_failed_error",
     "error_for_status",
     "failed_files_warning",
+    "failure_reason",
     "incomplete_list_error",
+    "missing_file_error",
     "partition_count_error",
     "repeated_inputs_warning",
     "too_many_failed_error",
@@ -38,11 +42,9 @@ _ERRORS: dict[str, type[RequestError]] = {
 
 def error_for_status(status: TransformStatus) -> RequestError:
     """Return the error for a request that ended with another status than ``Complete``."""
-    reason = f" The server says: {status.failure_info.rstrip('.')}." if status.failure_info else ""
-    if status.lookup:
-        reason += f" The lookup of its dataset ended with {status.lookup}."
+    lookup = f" The lookup of its dataset ended with {status.lookup}." if status.lookup else ""
     return _ERRORS.get(status.status, RequestError)(
-        f"Request {status.request_id} ended as {status}.{reason}{_logs(status)}"
+        f"Request {status.request_id} ended as {status}.{lookup}{_reason(status)}"
     )
 
 
@@ -57,6 +59,15 @@ def partition_count_error(
     )
 
 
+def all_failed_error(status: TransformStatus, failures: Sequence[str]) -> FailedFilesError:
+    """Return the error for a request without any result, whatever `on_failed` is."""
+    return FailedFilesError(
+        f"Request {status.request_id}: all {status.files} of {status.files} files failed"
+        f"{_named(failures, status.files)}. Correct the query or the dataset, and submit the "
+        f"request again.{_reason(status)}"
+    )
+
+
 def too_many_failed_error(
     status: TransformStatus, failures: Sequence[str], failed: int, max_failed: float
 ) -> FailedFilesError:
@@ -64,7 +75,7 @@ def too_many_failed_error(
     bound = f"That is more than max_failed={max_failed:g} allows. " if max_failed else ""
     return FailedFilesError(
         f"{_failed_files(status, failures, failed)} {bound}Leave their events out with "
-        f"on_failed='skip', or submit the request again.{_logs(status)}"
+        f"on_failed='skip', or submit the request again.{_reason(status)}"
     )
 
 
@@ -72,7 +83,7 @@ def failed_files_warning(status: TransformStatus, failures: Sequence[str], faile
     """Return the text that warns of empty partitions in place of failed files."""
     return (
         f"{_failed_files(status, failures, failed)} As many partitions at the end are empty. To "
-        "have an error instead, give on_failed='raise' or max_failed."
+        f"have an error instead, give on_failed='raise' or max_failed.{_reason(status)}"
     )
 
 
@@ -103,6 +114,15 @@ def unknown_files_error(status: TransformStatus, backend: str, files: int) -> Pr
     )
 
 
+def missing_file_error(status: TransformStatus, number: int) -> CompletionOrderError:
+    """Return the error for a file that an earlier computation has numbered, and that is gone."""
+    return CompletionOrderError(
+        f"Request {status.request_id} ended without the file that an earlier computation of this "
+        f"session has as partition {number}, so results of the two can't be combined. Start again "
+        "in a new session, or submit the request again."
+    )
+
+
 def withdrawn_file_error(status: TransformStatus, names: Sequence[str]) -> ProtocolError:
     """Return the error for finished files that the backend reports as failed afterwards."""
     return ProtocolError(
@@ -126,5 +146,11 @@ def _named(names: Sequence[str], total: int) -> str:
     return f": {', '.join(names[:_NAMED])}{more}"
 
 
-def _logs(status: TransformStatus) -> str:
-    return f" Logs: {status.log_url}" if status.log_url else ""
+def failure_reason(status: TransformStatus) -> str | None:
+    """Return the server's description of a failure and the URL of the logs, if it sends any."""
+    return _reason(status).strip() or None
+
+
+def _reason(status: TransformStatus) -> str:
+    reason = f" The server says: {status.failure_info.rstrip('.')}." if status.failure_info else ""
+    return f"{reason} Logs: {status.log_url}" if status.log_url else reason

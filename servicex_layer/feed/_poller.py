@@ -10,9 +10,9 @@ from enum import Enum, auto
 from servicex_layer._config import Polling
 from servicex_layer._model import TransformStatus
 from servicex_layer.errors import WaitTimeoutError
-from servicex_layer.feed._clock import Clock
 from servicex_layer.feed._ledger import Ledger
 from servicex_layer.feed._listing import Listing, has_all
+from servicex_layer.net import Clock
 
 __all__ = ["Call", "FetchStatus", "ListRows", "Pause", "Phase", "Poller", "Publish"]
 
@@ -145,7 +145,6 @@ class Poller:
         no_news = (
             counters_are_fresh
             and not status.is_terminal
-            and not listing.shows_every_update
             and has_all(listing, self._ledger, status)
             # Their sum alone shows no news: a row can be listed before it is counted, or never be.
             and self._ledger.rows >= expected == self._counted_when_listed

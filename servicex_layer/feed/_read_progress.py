@@ -9,7 +9,7 @@ from typing import Protocol
 
 from servicex_layer._model import TransformStatus
 from servicex_layer.errors import ServiceXLayerError
-from servicex_layer.feed._clock import SYSTEM_CLOCK, Clock
+from servicex_layer.net import SYSTEM_CLOCK, Clock
 
 __all__ = ["ReadProgress", "RequestProgress"]
 

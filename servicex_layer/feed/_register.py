@@ -6,27 +6,18 @@ import dataclasses
 import warnings
 from typing import Any
 
-import distributed
 from distributed import Client
 
 from servicex_layer._config import Polling, find_backend
 from servicex_layer._model import Backend
 from servicex_layer.backend import bearer_token
 from servicex_layer.errors import InsecureClusterWarning, InvalidArgumentError
+from servicex_layer.feed._cluster import active_client, add_cluster
 from servicex_layer.feed._scheduler_plugin import FeedsPlugin
 from servicex_layer.feed._worker_plugin import PLUGIN_NAME
 from servicex_layer.net import is_loopback
 
-__all__ = ["active_client", "register"]
-
-
-def active_client() -> Client | None:
-    """Return the active Dask client; ``None`` if there is none."""
-    try:
-        client: Client = distributed.default_client()  # type: ignore[no-untyped-call]
-    except ValueError:
-        return None
-    return client
+__all__ = ["register"]
 
 
 def register(client: Client | None = None, backend: str | None = None) -> Any:
@@ -43,7 +34,7 @@ def register(client: Client | None = None, backend: str | None = None) -> Any:
     client : distributed.Client, optional
         The cluster's client; by default the active one.
     backend : str, optional
-        The backend's name in ``servicex.yaml``; by default its default.
+        The backend's name in ``servicex.yaml`` or its URL; by default the file's default.
 
     Returns
     -------
@@ -85,6 +76,7 @@ async def _register(client: Client, backend: Backend, polling: Polling, is_defau
             access_token=access_token,
             polling=dataclasses.asdict(polling),
         )
+    add_cluster(client, backend.url)
 
 
 _warned_addresses: set[str] = set()

@@ -8,8 +8,11 @@ from enum import Enum
 
 from servicex_layer._model import NoFile, ResultFile, TransformStatus
 from servicex_layer.feed._outcome import (
+    all_failed_error,
     error_for_status,
+    failure_reason,
     incomplete_list_error,
+    missing_file_error,
     partition_count_error,
     too_many_failed_error,
     unknown_files_error,
@@ -38,8 +41,9 @@ class Snapshot:
         The last status.
     backend : str
         The backend's name, for errors.
-    files : sequence of ResultFile
-        The numbered files: a file's index is its number.
+    files : sequence of ResultFile or None
+        The numbered files: a file's index is its number; ``None`` if another list of the session
+        gave the number to a file that has not appeared here.
     failures : sequence of str
         The inputs of failed files.
     repeated : sequence of str
@@ -56,7 +60,7 @@ class Snapshot:
 
     status: TransformStatus
     backend: str
-    files: Sequence[ResultFile]
+    files: Sequence[ResultFile | None]
     failures: Sequence[str]
     repeated: Sequence[str]
     withdrawn: Sequence[str]
@@ -104,9 +108,11 @@ def resolve(
     PartitionCountError
         If there are more files than partitions.
     FailedFilesError
-        If more files failed than `max_failed` allows.
+        If more files failed than `max_failed` allows, or all of them.
     RequestError
         If the request ended without this file, and not as ``Complete``.
+    CompletionOrderError
+        If the request ended without a file that another computation has given this number.
     ProtocolError
         If files are missing among the rows of a complete request.
     """
@@ -116,20 +122,27 @@ def resolve(
     files = max(status.files, len(snapshot.files))
     if files > npartitions:
         raise partition_count_error(status, files, npartitions)
+    # Only at the end: until then a file that failed can be transformed again.
+    if snapshot.ended and status.status == "Complete" and 0 < status.files <= snapshot.failed:
+        raise all_failed_error(status, snapshot.failures)
     if _has_too_many_failed(snapshot, max_failed):
         raise too_many_failed_error(status, snapshot.failures, snapshot.failed, max_failed)
     if snapshot.withdrawn:
         raise withdrawn_file_error(status, snapshot.withdrawn)
     if number < snapshot.numbered:
-        on_volume = status.destination == "volume"
         file = snapshot.files[number]
+        if file is None:
+            raise missing_file_error(status, number)
+        on_volume = status.destination == "volume"
         return replace(file, format=status.result_format, volume=on_volume, number=number)
     if status.status != "Complete":
         raise error_for_status(status)
     _check_all_files_known(snapshot)
     place = number - len(snapshot.files)
     failures = snapshot.failures
-    return NoFile(number, failures[place] if place < len(failures) else None)
+    if place >= len(failures):
+        return NoFile(number)
+    return NoFile(number, failures[place], failure_reason(status))
 
 
 def is_pending(snapshot: Snapshot, number: int, npartitions: int, max_failed: float) -> bool:
@@ -139,7 +152,8 @@ def is_pending(snapshot: Snapshot, number: int, npartitions: int, max_failed: fl
     # Only the final number of files shows that there are no more of them than partitions: until
     # then the last partition waits.
     may_be_one_of_more = number + 1 >= npartitions and not snapshot.status.file_count_final
-    return number >= snapshot.numbered or may_be_one_of_more
+    known = number < snapshot.numbered and snapshot.files[number] is not None
+    return not known or may_be_one_of_more
 
 
 def _has_too_many_failed(snapshot: Snapshot, max_failed: float) -> bool:
@@ -167,6 +181,8 @@ def _check_all_files_known(snapshot: Snapshot) -> None:
         )
         raise incomplete_list_error(status, snapshot.backend, listed)
     # Of an input that is listed twice, one object is all there is.
+    if None in snapshot.files:
+        raise missing_file_error(status, snapshot.files.index(None))
     known = len(snapshot.files) + snapshot.failed + len(snapshot.repeated)
     if known < status.files:
         raise unknown_files_error(status, snapshot.backend, len(snapshot.files))

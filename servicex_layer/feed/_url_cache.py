@@ -56,7 +56,9 @@ class UrlCache:
             if location is None:
                 others = (other for other in names[1:] if self.get(other) is None)
                 refused = rejected is not None
-                self._locations.update(await self.store.urls([name, *others], refused=refused))
+                fetched = await self.store.urls([name, *others], refused=refused)
+                self._drop_expired()
+                self._locations.update(fetched)
                 location = self._locations.get(name)
         if location is None:
             raise MissingObjectError(
@@ -64,6 +66,12 @@ class UrlCache:
                 "Ask the backend's operators."
             )
         return location
+
+    def _drop_expired(self) -> None:
+        now = time.time()
+        expired = [name for name, place in self._locations.items() if place.expires < now]
+        for name in expired:
+            del self._locations[name]
 
     def get(self, name: str, rejected: str | None = None) -> Location | None:
         """Return where a result is, if a valid URL is known."""

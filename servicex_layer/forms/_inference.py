@@ -166,8 +166,8 @@ class Query:
         return tuple(self._value(node, names) for node in nodes)
 
     def _constant(self, constant: object) -> Value:
-        kinds = {bool: "bool", int: "int32", float: "float64", str: "string"}
-        return self._if_cpp(kinds[type(constant)]) if type(constant) in kinds else UNKNOWN
+        dtypes = {bool: "bool", int: "int32", float: "float64", str: "string"}
+        return self._if_cpp(dtypes[type(constant)]) if type(constant) in dtypes else UNKNOWN
 
     def _if_cpp(self, dtype: str) -> Value:
         # With Uproot, the result may be an array, of a type that depends on the operands.

@@ -11,7 +11,7 @@ from typing import Any
 from distributed import Worker
 
 from servicex_layer._model import NoFile, ResultFile
-from servicex_layer.feed import feed, this_worker, wait, wait_seceded, worker_loop
+from servicex_layer.feed import RequestRef, feed, this_worker, wait, wait_seceded, worker_loop
 
 __all__ = ["AwaitFile"]
 
@@ -26,10 +26,8 @@ class AwaitFile:
     ----------
     name : str
         Name of the layer whose tasks call this.
-    request_id : str
+    request : RequestRef
         The request.
-    backend : str or None
-        Name of the backend in ``servicex.yaml``; ``None`` for the default.
     npartitions : int
         The number of partitions of the array.
     max_failed : float
@@ -40,12 +38,9 @@ class AwaitFile:
     # one day): a worker then calls the object in its event loop, not in a thread.
     __tornado_coroutine__ = True
 
-    def __init__(
-        self, name: str, request_id: str, backend: str | None, npartitions: int, max_failed: float
-    ) -> None:
+    def __init__(self, name: str, request: RequestRef, npartitions: int, max_failed: float) -> None:
         self.name = name
-        self.request_id = request_id
-        self.backend = backend
+        self.request = request
         self.npartitions = npartitions
         self.max_failed = max_failed
 
@@ -59,7 +54,7 @@ class AwaitFile:
         BackendError
             If the backend can't be asked.
         """
-        request_feed = feed(self.request_id, self.backend)
+        request_feed = feed(self.request)
         question = number, self.npartitions, self.max_failed
         key = (self.name, number)
         worker = this_worker()

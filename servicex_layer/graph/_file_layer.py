@@ -12,7 +12,7 @@ from dask.typing import Key
 
 from servicex_layer._model import FILE_LAYER
 from servicex_layer.errors import InvalidArgumentError
-from servicex_layer.feed import register_callback
+from servicex_layer.feed import RequestRef, register_callback
 from servicex_layer.graph._await_file import AwaitFile
 from servicex_layer.graph._dask_tasks import Task, call
 from servicex_layer.graph._layer_info import request_info
@@ -65,6 +65,7 @@ class SXFileLayer(Layer):
     on_failed: str
     max_failed: float
     name: str
+    request: RequestRef
     await_file: AwaitFile
     # Sorted. A range pickles to the same size however long it is; lookups are quick in both.
     _numbers: range | dict[int, None]
@@ -89,7 +90,8 @@ class SXFileLayer(Layer):
         self.name = f"{FILE_LAYER}-{token}"
         self._numbers = range(npartitions)
         allowed = max_failed if on_failed == "skip" else 0.0
-        self.await_file = AwaitFile(self.name, request_id, backend, npartitions, allowed)
+        self.request = RequestRef(request_id, backend)
+        self.await_file = AwaitFile(self.name, self.request, npartitions, allowed)
         register_callback()
 
     def __repr__(self) -> str:

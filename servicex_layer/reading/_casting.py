@@ -160,7 +160,7 @@ def _widen_numbers(numbers: Any, primitive: str) -> Any:
 
 
 def _with_parameters(array: ak.contents.Content, form: Form) -> ak.contents.Content:
-    """Give an array the parameters of its form: behaviors need the names of records."""
+    """Return an array with the parameters of its form: behaviors need the names of records."""
     if array.is_indexed and not (array.is_option and form.is_option):
         return array.copy(content=_with_parameters(array.content, form))
     if form.is_indexed and not form.is_option:

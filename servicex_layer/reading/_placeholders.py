@@ -31,7 +31,7 @@ def _nplike() -> Any:
 
 
 def fill_unread(array: ak.contents.Content, form: Form) -> ak.contents.Content:
-    """Give the records in an array all fields of a form, with placeholders for missing ones.
+    """Add the missing fields of a form to the records in an array, as placeholders.
 
     ``ak.num(events.x, axis=0)`` needs an ``x``, but none of its values. And behaviors depend on the
     set of fields: no four-vector has a ``pt`` and nothing else.

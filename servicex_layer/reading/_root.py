@@ -134,7 +134,7 @@ class RootTree:
 
     @contextmanager
     def _corrupt_if_fails(self) -> Iterator[None]:
-        # Uproot raises errors of many classes for a file that is not what it should be.
+        # Uproot raises errors of many classes for a corrupt file.
         try:
             yield
         except ResultError:

@@ -24,7 +24,7 @@ def summary(report: ak.Array) -> str:
     -------
     str
         The number of files and events, the bytes transferred, the time spent, the number of
-        workers, and the inputs that failed. Seconds are sums over all partitions.
+        workers, the inputs that failed, and why. Seconds are sums over all partitions.
 
     Raises
     ------
@@ -66,6 +66,8 @@ def summary(report: ak.Array) -> str:
         unnamed = len(failed) - _MAX_NAMED_FILES
         more = f" and {unnamed} more" if unnamed > 0 else ""
         lines.append(f"failed: {', '.join(failed[:_MAX_NAMED_FILES])}{more}")
+    reasons = {reason for reason in report.reason.to_list() if reason is not None}
+    lines.extend(f"reason: {reason}" for reason in sorted(reasons))
     return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from servicex_layer._model import Location, ResultRow, TransformStatus
 from servicex_layer.backend import RestClient
+from servicex_layer.errors import BackendError
 
 __all__ = ["BackendRows", "FileUrls", "Volume"]
 
@@ -53,6 +54,23 @@ class FileUrls(BackendRows):
 
 class Volume(BackendRows):
     """A volume that is mounted on each machine that reads results."""
+
+    async def list_finished(self, since: datetime | None) -> list[ResultRow]:
+        """See `servicex_layer.store.Store.list_finished`.
+
+        Raises
+        ------
+        BackendError
+            If the rows don't name the results.
+        """
+        rows = await super().list_finished(since)
+        if any(row.success and row.file.name == "none" for row in rows):
+            raise BackendError(
+                f"The ServiceX backend {self._rest.backend} does not name the result files that "
+                f"request {self._request_id} writes to a volume (each is called 'none'), so they "
+                "can't be read from here. Submit the request with the object store as destination."
+            )
+        return rows
 
     async def urls(self, names: Sequence[str], *, refused: bool = False) -> Mapping[str, Location]:
         """See `servicex_layer.store.Store.urls`."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import dask.config
 
 from servicex_layer.errors import ServiceXLayerError
 from servicex_layer.feed import loop_thread
-from servicex_layer.graph import from_servicex
+from servicex_layer.graph import SXFileLayer, from_servicex
+from servicex_layer.submission._arguments import backend_name, failure_policy
 from servicex_layer.submission._failed_sample import FailedSample
 from servicex_layer.submission._samples import frontend_of, submit_samples
 from servicex_layer.submission._spec import parse_spec
@@ -26,9 +27,12 @@ def deliver(
     spec: ServiceXSpec | Mapping[str, Any] | str | Path,
     *,
     config_path: str | Path | None = None,
-    servicex_name: str | None = None,
+    backend: str | None = None,
+    on_failed: Literal["skip", "raise"] | None = None,
+    max_failed: float = 1.0,
     ignore_local_cache: bool = False,
-    fail_if_incomplete: bool = True,
+    servicex_name: str | None = None,
+    fail_if_incomplete: bool | None = None,
     tree: str | None = None,
     form: Any = None,
     report: bool = False,
@@ -49,13 +53,21 @@ def deliver(
         The path of ``servicex.yaml``. It becomes the setting ``config-path`` of this process,
         which computes the arrays later. By default that setting, or else the first
         ``servicex.yaml`` in the usual places.
-    servicex_name : str, optional
+    backend : str, optional
         The backend's name in ``servicex.yaml``; by default the default backend.
+    on_failed : {"skip", "raise"}, default "skip"
+        Whether failed files leave empty partitions, with a warning that counts and names them, or
+        are an error. If all files of a sample failed, that is an error in any case.
+    max_failed : float
+        With ``"skip"``: the fraction (0 to 1) of failed files of a sample above which they are an
+        error as well.
     ignore_local_cache : bool
         Whether to submit all samples again.
-    fail_if_incomplete : bool
-        Whether failed files are an error or leave empty partitions: the ``on_failed`` of
-        `from_servicex`.
+    servicex_name : str, optional
+        The official client's name for `backend`.
+    fail_if_incomplete : bool, optional
+        The official client's name for `on_failed`: ``True`` is ``"raise"``, ``False`` is
+        ``"skip"``.
     tree, form, report
         As in `from_servicex`, the same for all samples.
 
@@ -70,7 +82,7 @@ def deliver(
     MissingExtraError
         If the official client is not installed.
     InvalidArgumentError
-        If `spec` is not a valid specification.
+        If `spec` or another argument is not valid, or an argument is passed under both names.
     ConfigError
         If ``servicex.yaml`` is missing or invalid, or lacks the backend.
     BackendError
@@ -92,14 +104,17 @@ def deliver(
     ... )
     >>> samples["ttbar"].JetPt.compute()  # doctest: +SKIP
     """
+    policy = failure_policy(on_failed, fail_if_incomplete)
+    # Validate as from_servicex does, before anything is submitted.
+    SXFileLayer("not submitted yet", 0, on_failed=policy, max_failed=max_failed)
     parsed = parse_spec(spec)
-    with closing(frontend_of(config_path, servicex_name)) as frontend:
+    with closing(frontend_of(config_path, backend_name(backend, servicex_name))) as frontend:
         outcomes = loop_thread().run(
             submit_samples(
                 frontend,
                 parsed,
                 ignore_local_cache=ignore_local_cache,
-                reuse_incomplete=not fail_if_incomplete,
+                max_failed=max_failed if policy == "skip" else 0.0,
             )
         )
     if config_path is not None:
@@ -116,8 +131,9 @@ def deliver(
                 frontend.backend.name,
                 tree,
                 form,
-                "raise" if fail_if_incomplete else "skip",
+                policy,
                 report=report,
+                max_failed=max_failed,
             )
         except ServiceXLayerError as error:
             samples[sample.Name] = FailedSample(sample.Name, error)

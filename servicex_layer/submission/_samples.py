@@ -30,7 +30,7 @@ async def submit_samples(
     spec: ServiceXSpec,
     *,
     ignore_local_cache: bool,
-    reuse_incomplete: bool,
+    max_failed: float,
     wait: bool = True,
 ) -> list[TransformStatus | ServiceXLayerError]:
     """Submit the samples that the local cache lacks, all at the same time.
@@ -43,8 +43,9 @@ async def submit_samples(
         The specification.
     ignore_local_cache : bool
         Whether to submit all samples again.
-    reuse_incomplete : bool
-        Whether a request of the cache is reused if some of its files failed.
+    max_failed : float
+        The fraction (0 to 1) of failed files up to which a request of the cache is reused. If all
+        files failed, it is not.
     wait : bool
         Whether to wait until the number of files is final.
 
@@ -64,7 +65,7 @@ async def submit_samples(
             request = frontend.request(sample, spec.General)
             status = None
             if not (ignore_local_cache or sample.IgnoreLocalCache):
-                status = await _cached_status(frontend, rest, request, reuse_incomplete)
+                status = await _cached_status(frontend, rest, request, max_failed)
             if status is None:
                 status = await rest.status(await frontend.submit(request))
             return await wait_for_file_count(rest, status.request_id) if wait else status
@@ -82,7 +83,7 @@ def _status_or_own_error(
 
 
 async def _cached_status(
-    frontend: Frontend, rest: RestClient, request: Any, reuse_incomplete: bool
+    frontend: Frontend, rest: RestClient, request: Any, max_failed: float
 ) -> TransformStatus | None:
     """Return the status of an equal request in the local cache if it can be reused."""
     request_id = frontend.cached_request_id(request)
@@ -93,5 +94,6 @@ async def _cached_status(
     except UnknownRequestError:
         return None
     ended_without_success = status.is_terminal and status.status != "Complete"
-    too_incomplete = status.failed > 0 and not reuse_incomplete
-    return None if ended_without_success or too_incomplete else status
+    all_failed = status.is_terminal and 0 < status.files <= status.failed
+    too_many_failed = status.failed > max_failed * status.files
+    return None if ended_without_success or all_failed or too_many_failed else status

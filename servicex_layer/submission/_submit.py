@@ -8,6 +8,7 @@ from typing import Any
 
 from servicex_layer.errors import ServiceXLayerError
 from servicex_layer.feed import loop_thread
+from servicex_layer.submission._arguments import backend_name
 from servicex_layer.submission._samples import frontend_of, submit_samples
 from servicex_layer.submission._spec import parse_spec
 
@@ -22,6 +23,7 @@ def submit(
     output_format: str = "root-ttree",
     codegen: str | None = None,
     config_path: str | Path | None = None,
+    backend: str | None = None,
     servicex_name: str | None = None,
     ignore_local_cache: bool = False,
 ) -> str:
@@ -42,7 +44,7 @@ def submit(
         The format of the results, as in a specification.
     codegen : str, optional
         The code generator; by default the query's.
-    config_path, servicex_name, ignore_local_cache
+    config_path, backend, servicex_name, ignore_local_cache
         As in `deliver`.
 
     Returns
@@ -55,7 +57,7 @@ def submit(
     MissingExtraError
         If the official client is not installed.
     InvalidArgumentError
-        If the query, the dataset or the format is not valid.
+        If the query, the dataset, the format or another argument is not valid.
     ConfigError
         If ``servicex.yaml`` is missing or invalid, or lacks the backend.
     BackendError
@@ -75,13 +77,13 @@ def submit(
             "Sample": [{"Name": title, "Dataset": dataset, "Query": query, "Codegen": codegen}],
         }
     )
-    with closing(frontend_of(config_path, servicex_name)) as frontend:
+    with closing(frontend_of(config_path, backend_name(backend, servicex_name))) as frontend:
         (outcome,) = loop_thread().run(
             submit_samples(
                 frontend,
                 spec,
                 ignore_local_cache=ignore_local_cache,
-                reuse_incomplete=True,
+                max_failed=1.0,
                 wait=False,
             )
         )

@@ -162,7 +162,7 @@ class FileBytes:
 
 
 class OpenFileBytes:
-    """An open file that can seek, such as `fsspec` gives.
+    """An open file that can seek, such as one of `fsspec`.
 
     Parameters
     ----------

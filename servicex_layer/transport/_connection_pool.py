@@ -5,9 +5,7 @@ from __future__ import annotations
 import atexit
 import functools
 import http.client
-import logging
 import os
-import threading
 import urllib.parse
 import urllib.request
 from collections import deque
@@ -20,7 +18,7 @@ import urllib3
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import LocationValueError
 
-from servicex_layer.net import check_url, http_timeout, tls_context
+from servicex_layer.net import check_url, http_timeout, tls_context, unlogged
 from servicex_layer.transport._ranges import Range
 
 __all__ = ["MAX_CONNECTIONS", "get", "get_each"]
@@ -54,7 +52,7 @@ def get(url: str, headers: Mapping[str, str], byte_range: Range | None) -> urlli
     redirects = _CheckedRedirects(
         total=None, connect=0, read=0, other=0, redirect=3, remove_headers_on_redirect=[*headers]
     )
-    with _without_log():
+    with unlogged():
         return _manager(_proxy_for(url)).request(
             "GET",
             url,
@@ -98,7 +96,7 @@ def get_each(
     if _proxy_for(url):
         return
     target = urllib3.util.parse_url(url).request_uri
-    with _without_log():
+    with unlogged():
         pool = _manager(None).connection_from_url(url)
         waiting = deque(ranges)
         free = _connect_many(pool, min(len(ranges), MAX_CONNECTIONS))
@@ -219,24 +217,3 @@ def _manager(proxy: str | None) -> urllib3.PoolManager:
 
 # Two processes on one connection would get each other's responses.
 os.register_at_fork(after_in_child=_manager.cache_clear)
-
-_this_thread: Any = threading.local()
-
-
-@contextmanager
-def _without_log() -> Iterator[None]:
-    # urllib3 logs the URL of each request, and the URL holds its signature.
-    before = getattr(_this_thread, "is_silent", False)
-    _this_thread.is_silent = True
-    try:
-        yield
-    finally:
-        _this_thread.is_silent = before
-
-
-def _may_log(_record: logging.LogRecord) -> bool:
-    return not getattr(_this_thread, "is_silent", False)
-
-
-for _name in ("connection", "connectionpool", "poolmanager", "util.retry"):
-    logging.getLogger(f"urllib3.{_name}").addFilter(_may_log)

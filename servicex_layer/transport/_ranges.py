@@ -8,7 +8,7 @@ from itertools import pairwise
 
 __all__ = ["Piece", "Range", "coalesce", "drop_contained", "find"]
 
-# How much of what is fetched may be gaps between ranges.
+# The most that gaps may add to the ranges, as a fraction of these.
 _GAP_FRACTION = 0.1
 
 Range = tuple[int, int]

@@ -6,12 +6,12 @@ import threading
 
 import httpx
 import pytest
-from clocks import SteppedClock  # type: ignore[import-not-found]
+from fake_clock import AutomaticClock  # type: ignore[import-not-found]
 
 from servicex_layer._config import find_backend
 from servicex_layer._model import Backend
 from servicex_layer.backend import RestClient, bearer_token
-from servicex_layer.errors import AuthorizationError
+from servicex_layer.errors import AuthorizationError, BackendError
 from servicex_layer.local import LocalServiceX
 
 
@@ -69,10 +69,9 @@ def test_one_access_token_serves_many_calls(client, service, request_id):
 
 def test_an_access_token_that_expires_soon_is_renewed(call):
     with LocalServiceX(authentication=True, token_lifetime=30) as service:
-        request_id = service.submit([], tree="events")
         rest = RestClient(find_backend(config_path=service.servicex_yaml), 10.0)
         for _ in range(3):
-            call(rest, lambda rest: rest.status(request_id))
+            call(rest, RestClient.capabilities)
         assert service.traffic.calls["token"] == 3
 
 
@@ -87,6 +86,27 @@ def test_a_renewed_token_that_is_rejected_as_well_is_an_error(client_of, call):
     with pytest.raises(AuthorizationError, match=r"does not allow GET /servicex .*401: no"):
         call(client_of(server, token="refresh"), RestClient.capabilities)
     assert server.paths == ["/token/refresh", "/servicex", "/token/refresh", "/servicex"]
+
+
+def test_a_malformed_token_that_is_answered_with_422_is_renewed_once(client_of, call):
+    server = TokenServer(rejected=1, body=b'{"msg": "Not enough segments"}', status=422)
+    call(client_of(server, token="refresh"), RestClient.capabilities)
+    assert server.paths == ["/token/refresh", "/servicex", "/token/refresh", "/servicex"]
+
+
+def test_a_malformed_token_that_stays_rejected_is_an_error_with_the_servers_text(client_of, call):
+    server = TokenServer(rejected=2, body=b'{"msg": "Not enough segments"}', status=422)
+    with pytest.raises(AuthorizationError, match=r"422: Not enough segments"):
+        call(client_of(server, token="refresh"), RestClient.capabilities)
+    assert server.paths == ["/token/refresh", "/servicex", "/token/refresh", "/servicex"]
+
+
+def test_a_422_about_anything_else_is_not_about_the_token(client_of, call):
+    server = TokenServer(rejected=1, body=b'{"message": "no such format"}', status=422)
+    with pytest.raises(BackendError, match="422: no such format") as caught:
+        call(client_of(server, token="refresh"), RestClient.capabilities)
+    assert not isinstance(caught.value, AuthorizationError)
+    assert server.issued == 1
 
 
 def test_without_a_refresh_token_a_rejected_call_is_not_repeated(client_of, call):
@@ -115,7 +135,7 @@ def test_a_transient_failure_of_the_renewal_is_retried(client_of, call):
         status = next(failures, None) if path == "/token/refresh" else None
         return (status, b"", {}) if status else server(method, path)
 
-    rest = client_of(fail_first, token="refresh", clock=SteppedClock())
+    rest = client_of(fail_first, token="refresh", clock=AutomaticClock())
     call(rest, RestClient.capabilities)
     assert server.paths == ["/token/refresh", "/servicex"]
 
@@ -133,7 +153,7 @@ def test_a_rejected_refresh_token_is_sent_once_for_all_calls(service, request_id
 
 
 def test_a_rejected_refresh_token_is_sent_again_after_a_minute(service, request_id):
-    clock = SteppedClock()
+    clock = AutomaticClock()
     rest = RestClient(Backend("local", service.url, "bad.secret.token"), 10.0, clock=clock)
     service.traffic.reset()
     for seconds, calls in [(0.0, 1), (59.0, 1), (1.0, 2)]:
@@ -165,7 +185,7 @@ def test_an_answer_without_a_token_is_a_rejection(client_of, call, body):
 def test_an_access_token_is_used_as_it_is(service, request_id, access_token):
     rest = RestClient(Backend("local", service.url), 10.0, access_token=access_token)
     assert asyncio.run(statuses(rest, request_id))[0].request_id == request_id
-    assert service.traffic.calls == {"status": 1}
+    assert service.traffic.calls["token"] == 0
 
 
 def test_a_bearer_token_file_is_read_at_each_call(

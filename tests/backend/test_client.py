@@ -181,3 +181,76 @@ def test_the_status_of_a_bad_dataset_has_the_reason(client_of, call, dataset):
     assert status.is_terminal
     assert status.lookup == dataset[1].get("lookup_status", "")
     assert len(paths) == 2
+
+
+class Dataset:
+    """A backend with one request, and its dataset."""
+
+    def __init__(self, statuses, dataset, dataset_status=200):
+        self.statuses = iter(statuses)
+        self.dataset = dataset
+        self.dataset_status = dataset_status
+        self.dataset_calls = 0
+
+    def __call__(self, _method, path):
+        if path.startswith("/servicex/datasets/"):
+            self.dataset_calls += 1
+            return self.dataset_status, json.dumps(self.dataset).encode(), {}
+        name, files = next(self.statuses)
+        content = {"status": name, "files": files, "files-completed": files, "did_id": 7}
+        return 200, json.dumps(STATUS | content).encode(), {}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "text"),
+    [
+        ({"n_files": 5, "lookup_status": "complete"}, "Complete with 2 files, .* has 5"),
+        ({"n_files": 0, "lookup_status": "looking"}, "still being looked up"),
+    ],
+)
+def test_a_request_that_completes_without_all_files_is_an_error(client_of, call, dataset, text):
+    rest = client_of(Dataset([("Lookup", 2), ("Complete", 2), ("Complete", 2)], dataset))
+    assert call(rest, lambda rest: rest.status("a")).status == "Lookup"
+    for _ in range(2):
+        with pytest.raises(ProtocolError, match=f"far at .* request a too early: .*{text}"):
+            call(rest, lambda rest: rest.status("a"))
+
+
+def test_the_dataset_of_a_complete_request_is_checked_once(client_of, call):
+    server = Dataset([("Complete", 2)] * 3, {"n_files": 2, "lookup_status": "complete"})
+    rest = client_of(server)
+    for _ in range(3):
+        assert call(rest, lambda rest: rest.status("a")).status == "Complete"
+    assert server.dataset_calls == 1
+
+
+def test_the_dataset_is_not_checked_if_the_lookup_was_seen_to_end(client_of, call):
+    server = Dataset([("Running", 2), ("Complete", 2)], {"n_files": 2})
+    rest = client_of(server)
+    for _ in range(2):
+        call(rest, lambda rest: rest.status("a"))
+    assert server.dataset_calls == 0
+
+
+@pytest.mark.parametrize(
+    ("dataset", "dataset_status"),
+    [({}, 404), ({"message": "odd"}, 500), ({}, 200), ({"n_files": None}, 200), ([], 200)],
+)
+def test_a_server_that_says_nothing_about_the_dataset_is_trusted(
+    client_of, call, dataset, dataset_status
+):
+    rest = client_of(Dataset([("Complete", 2)], dataset, dataset_status))
+    assert call(rest, lambda rest: rest.status("a")).status == "Complete"
+
+
+# Rows
+
+
+def test_only_the_transform_status_says_whether_a_file_failed(client_of, call):
+    rows = [
+        ROW | {"transform_status": "failure", "total-bytes": 100},
+        ROW | {"id": 2, "s3-object-name": "b.root", "total-bytes": 0},
+    ]
+    rest = client_of(json_answer({"results": rows}))
+    parsed = call(rest, lambda rest: rest.results("a"))
+    assert [(row.file.name, row.success) for row in parsed] == [("a.root", False), ("b.root", True)]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from clocks import SteppedClock  # type: ignore[import-not-found]
+from fake_clock import AutomaticClock  # type: ignore[import-not-found]
 
 from servicex_layer._config import find_backend
 from servicex_layer._model import Backend
@@ -40,14 +40,14 @@ class FlakyServer:
 def test_a_transient_failure_is_retried(client_of, call, status):
     numbers = itertools.count()
     rest = client_of(
-        lambda *_: (status if next(numbers) < 2 else 200, INFO, {}), clock=SteppedClock()
+        lambda *_: (status if next(numbers) < 2 else 200, INFO, {}), clock=AutomaticClock()
     )
     assert call(rest, RestClient.capabilities) == {"one"}
     assert next(numbers) == 3
 
 
 def test_a_failure_that_lasts_is_an_error_after_the_retry_timeout(client_of, call):
-    clock = SteppedClock()
+    clock = AutomaticClock()
     rest = client_of(lambda *_: (503, b"", {}), retry_timeout=5.0, clock=clock)
     start = clock.now
     with pytest.raises(
@@ -81,7 +81,7 @@ def test_an_error_with_a_message_is_raised_immediately(client_of, call, status):
 
 
 def test_a_backend_that_has_answered_is_retried_until_it_is_back(client_of, call, caplog):
-    server, clock = FlakyServer(), SteppedClock()
+    server, clock = FlakyServer(), AutomaticClock()
     rest = client_of(server, retry_timeout=45.0, outage_timeout=7200.0, clock=clock)
     call(rest, RestClient.capabilities)
     server.is_down = True
@@ -100,7 +100,7 @@ def test_a_backend_that_has_answered_is_retried_until_it_is_back(client_of, call
 
 
 def test_one_long_attempt_is_warned_of_as_well(client_of, call, caplog):
-    server, clock = FlakyServer(), SteppedClock()
+    server, clock = FlakyServer(), AutomaticClock()
 
     def answer_slowly(*arguments):
         if server.is_down:
@@ -116,7 +116,7 @@ def test_one_long_attempt_is_warned_of_as_well(client_of, call, caplog):
 
 
 def test_a_short_outage_is_not_warned_of(client_of, call, caplog):
-    server, clock = FlakyServer(), SteppedClock()
+    server, clock = FlakyServer(), AutomaticClock()
     rest = client_of(server, retry_timeout=45.0, outage_timeout=7200.0, clock=clock)
     call(rest, RestClient.capabilities)
 
@@ -131,7 +131,7 @@ def test_a_short_outage_is_not_warned_of(client_of, call, caplog):
 
 
 def test_an_outage_ends_in_an_error_when_the_last_answer_is_too_old(client_of, call):
-    server, clock = FlakyServer(), SteppedClock()
+    server, clock = FlakyServer(), AutomaticClock()
     rest = client_of(server, retry_timeout=45.0, outage_timeout=600.0, clock=clock)
     call(rest, RestClient.capabilities)
     answered = clock.now
@@ -143,7 +143,7 @@ def test_an_outage_ends_in_an_error_when_the_last_answer_is_too_old(client_of, c
 
 
 def test_calls_that_queued_during_an_outage_are_tried_once(client_of, call):
-    server, clock = FlakyServer(), SteppedClock()
+    server, clock = FlakyServer(), AutomaticClock()
     rest = client_of(server, retry_timeout=45.0, clock=clock)
     server.is_down = True
     with pytest.raises(BackendUnreachableError):
@@ -157,7 +157,7 @@ def test_calls_that_queued_during_an_outage_are_tried_once(client_of, call):
 
 
 def test_an_outage_without_a_timeout_is_waited_out(client_of, call):
-    server, clock = FlakyServer(), SteppedClock()
+    server, clock = FlakyServer(), AutomaticClock()
     rest = client_of(server, retry_timeout=45.0, outage_timeout=None, clock=clock)
     call(rest, RestClient.capabilities)
     server.is_down = True
@@ -172,7 +172,7 @@ def test_an_outage_without_a_timeout_is_waited_out(client_of, call):
 
 
 def test_timeouts_can_be_changed(client_of, call):
-    server, clock = FlakyServer(), SteppedClock()
+    server, clock = FlakyServer(), AutomaticClock()
     rest = client_of(server, retry_timeout=5.0, clock=clock)
     rest.configure(50.0, 0.0)
     server.is_down = True

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from wire_faults import ExtraKeys, WireFault, WireFaults  # type: ignore[import-not-found]
 
 from servicex_layer.cli import main
 from servicex_layer.local import Faults, LocalServiceX
@@ -72,6 +73,23 @@ def test_files_lists_finished_and_failed_files_by_time(
     assert [row["success"] for row in rows] == [True, True, False, True]
     assert [row["events"] for row in rows] == [10, 10, 0, 10]
     assert rows[2]["name"] is None
+
+
+@pytest.mark.parametrize("command", ["status", "files"])
+def test_status_and_files_say_why_files_failed_and_where_the_logs_are(
+    use_service: Callable[[LocalServiceX], None], inputs: list[Path], command: str
+):
+    reason = {"failure-info": "no branch JetPt", "log-url": "https://logs.example/17"}
+    faults = WireFaults(WireFault(route="status", effect=ExtraKeys(reason)))
+    with LocalServiceX(faults=Faults(failing={1}), middleware=faults.middleware) as service:
+        use_service(service)
+        request_id = service.submit(inputs[:2], tree="events")
+        run(command, request_id, "--watch")
+        text = run(command, request_id).output
+        state = json.loads(run(command, request_id, "--json").output)
+    assert "Failure  no branch JetPt\nLogs     https://logs.example/17\n" in text
+    for row in [state] if command == "status" else [row for row in state if not row["success"]]:
+        assert (row["failure_info"], row["log_url"]) == ("no branch JetPt", reason["log-url"])
 
 
 @pytest.mark.parametrize("command", ["status", "files"])

@@ -11,7 +11,6 @@ from contextlib import nullcontext
 from functools import partial
 
 import dask
-import numpy as np
 import pytest
 from dask.base import compute
 from dask.highlevelgraph import HighLevelGraph
@@ -21,7 +20,6 @@ from distributed import Client, LocalCluster
 import servicex_layer as sxl
 from servicex_layer.errors import (
     AuthorizationError,
-    CompletionOrderError,
     ConfigError,
     InvalidArgumentError,
     MissingObjectError,
@@ -326,43 +324,28 @@ def test_a_new_token_reaches_what_is_followed_already(
     assert firsts(events) == [2, 1, 0, 3], "the numbers that were given out stay"
 
 
-# Without a shared feed
+# Without a registration
 
 
-def unregistered(service):
-    """Give the settings of a worker that has to poll for itself."""
-    return {
-        "servicex-layer.config-path": str(service.servicex_yaml),
-        "servicex-layer.poll-interval": "50ms",
-        "servicex-layer.settle": "300ms",
-    }
-
-
-def test_without_a_registration_files_are_numbered_when_they_are_settled(
-    cluster, service, submit, inputs
+def test_a_cluster_that_is_not_registered_is_an_error_that_says_what_to_await(
+    nothing_left, service, finished, inputs
 ):
-    request_id = submit(inputs)
-    events = by_hand(request_id, 4)
-    cluster.run(dask.config.set, unregistered(service))
-    futures = cluster.compute(events.x.to_delayed())
-    service.release(request_id, 2)
-    assert futures[0].result(timeout=30)[0] == 200
-    service.release(request_id, 1, 0, 3)
-    assert sorted(part[0] for part in cluster.gather(futures)) == [0, 100, 200, 300]
+    request_id = finished(inputs)
 
+    async def compute():
+        async with (
+            LocalCluster(
+                n_workers=1, processes=False, dashboard_address=":0", asynchronous=True
+            ) as cluster,
+            Client(cluster, asynchronous=True) as client,
+        ):
+            array = by_hand(request_id, 4).x
+            with pytest.raises(ConfigError, match=r"await servicex_layer\.register\(client\)"):
+                await client.compute(array)
+            await sxl.register(client)
+            return await client.compute(array)
 
-def test_without_a_registration_a_row_that_is_too_late_is_an_error(
-    lone_worker, service, submit, inputs
-):
-    request_id = submit(inputs)
-    lone_worker.run(dask.config.set, unregistered(service))
-    futures = lone_worker.compute(by_hand(request_id, 4).x.to_delayed())
-    service.release(request_id, 2)
-    assert futures[0].result(timeout=30)[0] == 200
-    before = np.datetime64("2026-01-01T00:00:00").astype(object)
-    service.release(request_id, 1, created_at=before)
-    with pytest.raises(CompletionOrderError, match=request_id):
-        futures[1].result(timeout=30)
+    assert asyncio.run(compute()).tolist() == all_x(inputs)
 
 
 # Ends

@@ -30,7 +30,6 @@ from servicex_layer.errors import (
 from servicex_layer.feed._feed import RequestFeed
 
 EPOCH = datetime(2026, 11, 22, 19, 45, tzinfo=UTC)
-SETTLE = 3
 
 
 @dataclass(frozen=True)
@@ -124,13 +123,13 @@ def scripts(max_late):
     return st.lists(row, min_size=1, max_size=12)
 
 
-def a_feed(server, *, settled=False, warn=None, clock=None, **settings):
-    defaults = Polling(0.0, 0.0, 0.0, float(SETTLE), None, 0.0)
+def a_feed(server, *, order=b"", warn=None, clock=None, **settings):
+    defaults = Polling(0.0, 0.0, 0.0, 600.0, None, 0.0)
     return RequestFeed(
         server,
         "a-request",
         replace(defaults, **settings),
-        settled=settled,
+        order=order,
         warn=warn or ignore,
         clock=clock or AutomaticClock(),
     )
@@ -181,65 +180,39 @@ def test_every_file_is_in_exactly_one_partition_and_stays_there(data):
 
 @settings(deadline=None, max_examples=200)
 @given(st.data())
-def test_observers_that_share_nothing_number_alike_within_the_settle_time(data):
-    script = data.draw(scripts(max_late=SETTLE))
-    count = len(script)
-    observers = data.draw(st.integers(2, 3))
-    delays = data.draw(st.lists(st.integers(0, 30), min_size=observers, max_size=observers))
-
-    async def observe(server, delay):
-        for _ in range(delay):
-            await asyncio.sleep(0)
-        order = data.draw(st.permutations(range(count)))
-        return await partitions(a_feed(server, settled=True), count, order)
-
-    async def all_observe():
-        server = ModelServer(script, random.Random(data.draw(st.integers(0, 1000))).shuffle)
-        return await asyncio.gather(*(observe(server, delay) for delay in delays))
-
-    found = asyncio.run(all_observe())
-    assert all(one == found[0] for one in found)
-    assert sorted(name for name in found[0] if name) == expected(script)
-
-
-@settings(deadline=None, max_examples=200)
-@given(st.data())
-def test_an_observer_alone_loses_nothing_or_says_so_beyond_the_settle_time(data):
+def test_a_list_that_begins_with_the_order_of_another_one_numbers_alike(data):
     script = data.draw(scripts(max_late=10))
     count = len(script)
+    known = data.draw(st.integers(0, count))
 
     async def observe():
-        server = ModelServer(script, random.Random(data.draw(st.integers(0, 1000))).shuffle)
-        return await partitions(a_feed(server, settled=True), count, range(count))
+        shuffle = random.Random(data.draw(st.integers(0, 1000))).shuffle
+        first = a_feed(ModelServer(script, shuffle))
+        files = await partitions(first, count, range(count))
+        # Another server's clock: rows are seen together that the first list saw apart.
+        server = ModelServer(script, shuffle)
+        server.now = data.draw(st.integers(0, 20))
+        second = a_feed(server, order=first.order[: 16 * known])
+        again = await partitions(second, count, range(count))
+        known_files = sum(name is not None for name in files[:known])
+        assert again[:known_files] == files[:known_files]
+        assert sorted(map(str, again)) == sorted(map(str, files))
 
-    try:
-        found = asyncio.run(observe())
-    except CompletionOrderError:
-        return
-    assert sorted(name for name in found if name) == expected(script)
+    asyncio.run(observe())
 
 
-def test_a_row_that_comes_after_its_place_was_given_out_is_an_error_that_names_it():
-    script = [
-        Scripted(created=1, late=9, lag=0, success=True),
-        Scripted(created=2, late=0, lag=0, success=True),
-        Scripted(created=12, late=0, lag=0, success=True),
-    ]
+def test_a_file_of_the_order_that_never_appears_is_an_error():
+    script = [Scripted(created=i, late=0, lag=0, success=True) for i in range(3)]
 
     async def observe():
-        feed = a_feed(ModelServer(script, lambda rows: rows.reverse()), settled=True)
-        assert (await feed.get(0, 3)).name == "1.root"
-        with pytest.raises(CompletionOrderError) as caught:
-            await feed.get(1, 3)
-        with pytest.raises(CompletionOrderError):
-            await feed.get(2, 3)
-        return str(caught.value)
+        first = a_feed(ModelServer(script, ignore))
+        await partitions(first, 3, range(3))
+        other = a_feed(ModelServer(script[:2], ignore), order=first.order)
+        assert (await other.get(1, 3)).name == "1.root"
+        with pytest.raises(CompletionOrderError, match="has as partition 2"):
+            await other.get(2, 3)
 
-    text = asyncio.run(observe())
-    assert "a-request" in text
-    assert "rows [4]" in text
-    assert "row 1 " in text
-    assert "register" in text
+    asyncio.run(observe())
 
 
 def test_a_file_that_was_transformed_twice_is_in_one_partition():

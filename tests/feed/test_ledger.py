@@ -32,7 +32,11 @@ def ledger_of(*batches: list[ResultRow]) -> Ledger:
 
 
 def names(ledger: Ledger) -> list[str]:
-    return [file.name for file in ledger.files]
+    return [file.name for file in ledger.files if file is not None]
+
+
+def sizes(ledger: Ledger) -> dict[str, int]:
+    return {file.name: file.size for file in ledger.files if file is not None}
 
 
 def test_a_row_that_is_added_again_changes_nothing():
@@ -49,7 +53,10 @@ def test_a_failure_that_turns_into_a_success_is_a_file_and_no_failure():
 
 def test_a_file_that_is_written_again_keeps_its_number_and_has_its_last_size():
     ledger = ledger_of([row(1, "a.root"), row(2, "b.root")], [row(1, "a.root", size=7)])
-    assert [(file.name, file.size) for file in ledger.files] == [("a.root", 7), ("b.root", 1)]
+    assert [(file.name, file.size) for file in ledger.files if file] == [
+        ("a.root", 7),
+        ("b.root", 1),
+    ]
     assert (ledger.rows, ledger.succeeded, ledger.withdrawn) == (2, 2, set())
 
 
@@ -93,6 +100,38 @@ def test_neighbours_of_a_file():
     assert ledger.batch_names("b.root", 2) == ["b.root", "a.root"]
     assert ledger.batch_names("c.root", 2) == ["c.root"]
     assert ledger.batch_names("unknown.root", 2) == ["unknown.root"]
+
+
+def test_a_seeded_number_is_only_for_its_file():
+    other = ledger_of([row(1, "a.root"), row(2, "b.root")])
+    ledger = Ledger()
+    assert ledger.extend(other.order)
+    ledger.add_rows([row(3, "c.root"), row(2, "b.root")])
+    assert [file and file.name for file in ledger.files] == [None, "b.root"]
+    assert ledger.order == other.order
+    ledger.add_rows([row(1, "a.root")])
+    assert names(ledger) == ["a.root", "b.root", "c.root"]
+
+
+def test_a_seed_that_comes_later_extends_the_order_and_a_contradiction_changes_nothing():
+    ledger, other = ledger_of([row(1, "a.root")]), ledger_of([row(1, "a.root"), row(2, "b.root")])
+    assert ledger.extend(other.order)
+    assert not ledger.extend(ledger_of([row(2, "b.root")]).order)
+    ledger.add_rows([row(3, "c.root"), row(2, "b.root")])
+    assert names(ledger) == ["a.root", "b.root", "c.root"]
+
+
+def test_a_file_that_waits_for_a_seeded_one_can_still_be_updated():
+    ledger = Ledger()
+    ledger.extend(ledger_of([row(1, "a.root")]).order)
+    ledger.add_rows([row(2, "b.root"), row(3, "c.root")])
+    ledger.add_rows([row(2, "none", success=False), row(3, "c.root", size=7)])
+    ledger.add_rows([row(1, "a.root")])
+    assert [(file.name, file.size) for file in ledger.files if file] == [
+        ("a.root", 1),
+        ("c.root", 7),
+    ]
+    assert ledger.withdrawn == set()
 
 
 SOME_ROWS = st.lists(

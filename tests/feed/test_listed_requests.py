@@ -14,7 +14,7 @@ from scripted_bucket import ScriptedBucket  # type: ignore[import-not-found]
 from servicex_layer._config import Polling
 from servicex_layer._model import Backend
 from servicex_layer.backend import RestClient
-from servicex_layer.errors import CompletionOrderError, ProtocolError
+from servicex_layer.errors import ProtocolError
 from servicex_layer.feed._feed import RequestFeed
 
 
@@ -22,10 +22,10 @@ from servicex_layer.feed._feed import RequestFeed
 def feed_of(serve):
     """Make the feed of a scripted store."""
 
-    def feed_of(script, *, settled=False, retry_timeout=0.0):
+    def feed_of(script, *, retry_timeout=0.0):
         rest = RestClient(Backend("scripted", script.serve(serve)), retry_timeout)
-        polling = Polling(0.0, 0.0, 0.0, 5.0, None, retry_timeout)
-        return RequestFeed(rest, script.request_id, polling, settled=settled)
+        polling = Polling(0.0, 0.0, 0.0, 600.0, None, retry_timeout)
+        return RequestFeed(rest, script.request_id, polling)
 
     return feed_of
 
@@ -36,24 +36,13 @@ async def names_of_all(feed, count):
 
 
 @pytest.mark.parametrize("lead", [0, 70], ids=["uploaded-first", "counted-first"])
-@pytest.mark.parametrize("settled", [False, True], ids=["shared", "settled"])
-def test_objects_that_appear_while_pages_are_listed_are_numbered_once(feed_of, lead, settled):
+def test_objects_that_appear_while_pages_are_listed_are_numbered_once(feed_of, lead):
     names = [f"{number:04}.root" for number in range(2500)]
     random.Random(5).shuffle(names)
     script = ScriptedBucket(names, at_a_time=40, lead=lead)
-    numbered = asyncio.run(names_of_all(feed_of(script, settled=settled), len(names)))
+    numbered = asyncio.run(names_of_all(feed_of(script), len(names)))
     assert sorted(numbered) == sorted(names)
     assert script.calls["page"] > 30, "it was listed page by page, while it was filled"
-
-
-def test_processes_that_share_no_list_number_the_files_alike(feed_of):
-    names = [f"{number}.root" for number in range(50)]
-    random.Random(3).shuffle(names)
-    orders = [
-        asyncio.run(names_of_all(feed_of(ScriptedBucket(names, at_a_time=step), settled=True), 50))
-        for step in (1, 9, 50)
-    ]
-    assert orders == [sorted(names)] * 3, "files of one second are ordered by name"
 
 
 class TimedStore(ScriptedBucket):  # type: ignore[misc]
@@ -121,22 +110,6 @@ def test_an_object_that_is_written_again_keeps_its_number(feed_of):
         return [first, (await feed.get(1, 2)).name, (await feed.get(0, 2)).name]
 
     assert asyncio.run(write_again()) == ["a.root", "b.root", "a.root"]
-
-
-def test_an_object_that_is_written_again_is_an_error_if_other_processes_may_number_it(feed_of):
-    script = ScriptedBucket(["a.root", "b.root", "c.root"], at_a_time=0)
-    script.modified = "2026-11-22T19:45:00.000Z"
-    script.visible = 2
-
-    async def write_again():
-        feed = feed_of(script, settled=True)
-        await feed.get(0, 3)
-        script.modified_of["a.root"] = "2026-11-22T19:50:00.000Z"
-        script.at_a_time = 1
-        await feed.get(2, 3)
-
-    with pytest.raises(CompletionOrderError, match=r"'a\.root' was written again"):
-        asyncio.run(write_again())
 
 
 def test_a_result_that_never_appears_is_an_error_not_an_empty_partition(feed_of):

@@ -35,6 +35,15 @@ SNAPSHOT = Snapshot(
 ENDED = replace(
     SNAPSHOT, status=COMPLETE, failures=("in3.root",), rows=4, expected_rows=4, ended=True
 )
+ALL_FAILED = replace(
+    ENDED,
+    status=replace(COMPLETE, files=2, completed=0, failed=2, failure_info="bad cut"),
+    files=(),
+    failures=("a", "b"),
+    rows=2,
+    succeeded=0,
+    expected_rows=2,
+)
 
 
 def test_a_numbered_file_knows_its_number_and_its_format():
@@ -63,6 +72,7 @@ def test_an_object_that_is_not_counted_is_pending_if_it_may_be_no_result():
     ("snapshot", "npartitions", "max_failed", "error", "message"),
     [
         (ENDED, 3, 1.0, PartitionCountError, "4 files but the array has 3 partitions"),
+        (ALL_FAILED, 4, 1.0, FailedFilesError, r"all 2 of 2 files failed: a, b\. .*: bad cut\."),
         (ENDED, 4, 0.0, FailedFilesError, r"1 of 4 files failed: in3\.root\. Leave"),
         (ENDED, 4, 0.2, FailedFilesError, "more than max_failed=0.2 allows"),
         (

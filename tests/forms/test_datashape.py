@@ -27,7 +27,9 @@ def records(types: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     fields = st.dictionaries(NAMES, types, min_size=1, max_size=4)
     return fields.map(
         lambda fields: (
-            "{" + ", ".join(f"{quoted(name)}: {kind}" for name, kind in fields.items()) + "}"
+            "{"
+            + ", ".join(f"{quoted(name)}: {column_type}" for name, column_type in fields.items())
+            + "}"
         )
     )
 
@@ -60,9 +62,9 @@ def test_dictionary_of_columns(columns: dict[str, str]):
     form = as_form(columns)
     assert form.fields == list(columns)
     for name, datashape in columns.items():
-        kind = ak.types.from_datashape(datashape, highlevel=False)
-        assert form.content(name).type == kind
-        assert as_form({name: kind}).content(name).type == kind
+        column_type = ak.types.from_datashape(datashape, highlevel=False)
+        assert form.content(name).type == column_type
+        assert as_form({name: column_type}).content(name).type == column_type
         assert as_form({name: form.content(name)}).content(name) is form.content(name)
 
 

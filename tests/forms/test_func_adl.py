@@ -188,11 +188,11 @@ def test_type_that_no_tree_holds_must_be_added():
     assert str(form.type) == "{kind: var * int32, pt: var * float64}"
 
 
-# Queries without types, as Uproot runs them
+# Queries without types, for Uproot
 
 
 @pytest.mark.parametrize(
-    ("query", "asked"),
+    ("query", "untyped"),
     [
         ("e: {'x': e.x, 'v': e['v'], 'n': e.v.Count()}", {"x": "?", "v": "?"}),
         ("e: {'v': e.v.Select(lambda p: p / 1000), 'c': e.n > 2}", {"v": "var * ?", "c": "?"}),
@@ -202,22 +202,22 @@ def test_type_that_no_tree_holds_must_be_added():
         ("e: (e.x, e.v)", {"0": "?", "1": "?"}),
     ],
 )
-def test_types_of_uproot_must_be_added(inputs: list[Path], query: str, asked: dict[str, str]):
-    made = UprootDataset(str(inputs[0]), "events").Select(f"lambda {query}")
-    found = generate_function(made.query_ast)()
-    kinds = {name: str(found[name].type.content) for name in asked}
-    for spelling in both(made):
-        if asked:
+def test_types_of_uproot_must_be_added(inputs: list[Path], query: str, untyped: dict[str, str]):
+    uproot_query = UprootDataset(str(inputs[0]), "events").Select(f"lambda {query}")
+    events = generate_function(uproot_query.query_ast)()
+    types = {name: str(events[name].type.content) for name in untyped}
+    for spelling in both(uproot_query):
+        if untyped:
             with pytest.raises(FormError, match="does not define the types") as caught:
                 from_func_adl(spelling)
-            assert re.findall(r"(\w+) \((.*?)\)(?:, |\. )", str(caught.value)) == [*asked.items()]
+            assert re.findall(r"(\w+) \((.*?)\)(?:, |\. )", str(caught.value)) == [*untyped.items()]
             example = re.search(r"form=\(query, (\{.*\})\)\.$", str(caught.value))
             assert example is not None
-            assert eval(example[1]).keys() == asked.keys()  # noqa: S307
-        form = from_func_adl(spelling, kinds)
-        assert form.fields == found.fields
+            assert eval(example[1]).keys() == untyped.keys()  # noqa: S307
+        form = from_func_adl(spelling, types)
+        assert form.fields == events.fields
         for name in form.fields:
-            assert str(form.content(name).type) == str(found[name].type.content)
+            assert str(form.content(name).type) == str(events[name].type.content)
 
 
 def test_queries_of_the_official_client():
@@ -247,8 +247,8 @@ def test_flattened_query_of_uproot(inputs: list[Path]):
     )
     with pytest.raises(FormError, match=r"these columns: p \(\?\)\."):
         from_func_adl(query)
-    found = generate_function(query.query_ast)()
-    assert str(from_func_adl(query, {"p": "float64"}).type) == str(found.type.content)
+    events = generate_function(query.query_ast)()
+    assert str(from_func_adl(query, {"p": "float64"}).type) == str(events.type.content)
 
 
 def test_uproot_has_no_name_for_a_single_column(inputs: list[Path]):
@@ -301,30 +301,30 @@ def test_types_of_annotations():
 # Real files
 
 
-def test_real_result_of_cpp(data: Path, finished: Callable[..., str]):
+def test_form_of_a_real_result_of_cpp(data: Path, finished: Callable[..., str]):
     """The result of a query like this one."""
     path = data / "0fc6e51a5ea6dea107c195591d20a1b2-15.26710677._000019.pool.root.1"
     form = QUERIES["named"]
     events = from_servicex(finished([path], "treeme"), form=form)
     assert str(events._meta.type) == "## * {JetPt: var * float64}"
-    found = events.compute()
-    assert str(found.type) == "50000 * {JetPt: var * float64}"
-    assert ak.count(found.JetPt) == 135_013
+    computed = events.compute()
+    assert str(computed.type) == "50000 * {JetPt: var * float64}"
+    assert ak.count(computed.JetPt) == 135_013
 
 
-def test_real_file_as_uproot_reads_it(data: Path, tmp_path: Path):
+def test_form_of_a_real_file_read_by_uproot(data: Path, tmp_path: Path):
     query = UprootDataset(str(data / "uproot-HZZ.root"), "events").Select(
         "lambda e: {'met': e.MET_px, 'px': e.Jet_Px.Select(lambda p: p * 2), 'n': e.Jet_Px.Count()}"
     )
     with uproot.recreate(tmp_path / "result.root") as file:
-        made = generate_function(query.query_ast)()
-        file.mktree("servicex", {name: made[name] for name in made.fields})
+        expected = generate_function(query.query_ast)()
+        file.mktree("servicex", {name: expected[name] for name in expected.fields})
     form = from_func_adl(query, {"met": "float32", "px": "var * float32"})
     result = ResultFile(1, datetime.now(UTC), "a", "a", 1, 0)
     source = ResultSource(result, lambda _: Location("", path=str(tmp_path / "result.root")), "a")
-    found = ak.Array(read(source, form, None, None))
-    assert str(found.type) == f"2421 * {form.type}"
-    assert ak.array_equal(found.px, made.px)
+    events = ak.Array(read(source, form, None, None))
+    assert str(events.type) == f"2421 * {form.type}"
+    assert ak.array_equal(events.px, expected.px)
 
 
 # The form of a request

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import numpy as np
 import pytest
 from dask.base import compute
@@ -41,22 +39,12 @@ def unruly_service():
         yield service
 
 
-def expect_warning(scheduler, request_id):
-    """Expect a warning of failed files; other processes print theirs."""
-    if scheduler == "processes":
-        return contextlib.nullcontext()
-    return pytest.warns(FailedFilesWarning, match=f"{request_id}: 2 of {COUNT} files failed")
-
-
 @pytest.mark.every_scheduler
-def test_every_successful_file_is_read_once(
-    scheduler, unruly_service, use_service, numbered, monkeypatch
-):
+def test_every_successful_file_is_read_once(scheduler, unruly_service, use_service, numbered):
     use_service(unruly_service)
-    monkeypatch.setenv("DASK_SERVICEX_LAYER__SETTLE", "2.5s")
     request_id = unruly_service.submit(numbered, tree="events")
     events = sxl.from_servicex(request_id, form="{event: int64}")
-    with expect_warning(scheduler, request_id):
+    with pytest.warns(FailedFilesWarning, match=f"{request_id}: 2 of {COUNT} files failed"):
         partitions = compute(*events.event.to_delayed())
     events_read = [partition.tolist() for partition in partitions]
     expected = [

@@ -3,12 +3,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import awkward as ak
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from reading.results import RecordingBytes  # type: ignore[import-not-found]
 
 from servicex_layer.errors import CorruptResultError, SchemaMismatchError
 from servicex_layer.forms import as_form
+from servicex_layer.reading import select_columns
 from servicex_layer.reading._parquet import ParquetTable
 
 JETS = ak.Array([[{"pt": 1.5, "n": 1}], [], [{"pt": 2.5, "n": 2}] * 2])
@@ -30,8 +33,21 @@ def test_fields_of_records_are_prefetched_at_once(tmp_path: Path, extension: boo
     assert jets.fields == ["pt"]
     assert jets.pt.to_list() == JETS.pt.to_list()
     assert body.reads_beyond_first_fetch() == []
-    # Two row groups of one leaf; pyarrow reads columns of an extension type whole.
-    assert len(body.fetches[0]) == (4 if extension else 2)
+
+
+def test_small_gaps_between_columns_are_prefetched_and_large_ones_are_not(tmp_path: Path):
+    """Fails if pyarrow reads over larger gaps."""
+    random = np.random.default_rng(1).random
+    rows = {"a": random(500), "b": random(1000), "c": random(500), "d": random(2000)}
+    arrays = {name: pa.array([values.tobytes()]) for name, values in rows.items()}
+    pq.write_table(pa.table({**arrays, "e": arrays["a"]}), tmp_path / "a", use_dictionary=False)
+    body = RecordingBytes(tmp_path / "a")
+    with ParquetTable(body, "a") as table:
+        form = table.form()
+        body.clear()
+        table.read(select_columns(form, frozenset("ace")))
+    assert len(body.reads) == len(body.fetches[0]) == 2
+    assert body.reads_beyond_first_fetch() == []
 
 
 def test_missing_column_is_an_error(tmp_path: Path):

@@ -35,9 +35,9 @@ def test_lists_of_lengths_have_no_items():
 
 
 def test_unread_fields_are_filled_at_every_depth():
-    form = as_form("{a: var * {x: float64, y: ?{p: int8, q: int8}}, b: string, c: (int64, bool)}")
+    form = as_form("{a: var * {x: float64, y: {p: int8, q: int64}}, b: string, c: (int64, bool)}")
     read = ak.Array({"a": [[{"y": {"q": 1}}], []], "c": [(1, True), (2, False)]})
-    filled = ak.Array(fill_unread(ak.values_astype(read, {"q": "int8"}).layout, form))
+    filled = ak.Array(fill_unread(read.layout, form))
     assert filled.fields == ["a", "b", "c"]
     assert filled.a.fields == ["x", "y"]
     assert filled.a.y.fields == ["p", "q"]

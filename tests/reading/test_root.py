@@ -71,7 +71,7 @@ def test_tree_in_a_directory_has_its_path_as_name(tmp_path: Path):
 def test_annotated_form_has_titles_and_cpp_types(one_tree: Path):
     with RootTree(RecordingBytes(one_tree), None, "a") as tree:
         form = tree.annotated_form()
-    assert form.content("x").parameters == {"__doc__": "", "typename": "double"}
+    assert form.content("x").parameters == {"__doc__": "x/D", "typename": "double"}
     assert form.content("v").parameters["typename"] == "double[]"
     assert form.parameters["typenames"]["n"] == "int32_t"
 
@@ -86,7 +86,7 @@ def test_fetch_announces_columns_without_reading_them(one_tree: Path):
 
 
 def test_errors_of_uproot_name_the_file(one_tree: Path):
-    one_tree.write_bytes(b"root" + bytes(100))
+    one_tree.write_bytes(one_tree.read_bytes()[:100])
     with pytest.raises(CorruptResultError, match=r"^The file a cannot be read as a ROOT file: "):
         RootTree(RecordingBytes(one_tree), None, "The file a")
 

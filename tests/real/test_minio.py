@@ -110,7 +110,7 @@ def feed_of(serve) -> Callable[..., RequestFeed]:
             return 200, httpx.Response(200, json=content).content, {}
 
         rest = RestClient(Backend("scripted", serve(answer)), 0.0)
-        return RequestFeed(rest, bucket, Polling(0.0, 0.0, 0.0, 5.0, None, 5.0))
+        return RequestFeed(rest, bucket, Polling(0.0, 0.0, 0.0, 600.0, None, 5.0))
 
     return feed_of
 

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import awkward as ak
+import pytest
+from dask.base import compute
+from wire_faults import ExtraKeys, WireFault, WireFaults  # type: ignore[import-not-found]
 
-from servicex_layer import report
+from servicex_layer import from_servicex, report
+from servicex_layer.errors import FailedFilesWarning
+from servicex_layer.local import Faults, LocalServiceX
 
 
 def test_the_summary_has_files_bytes_times_workers_and_failed_inputs(
@@ -19,6 +25,23 @@ def test_the_summary_has_files_bytes_times_workers_and_failed_inputs(
     assert seconds.startswith(f"seconds: {sum(records.waited):.1f} waiting for files, ")
     assert workers == f"workers: {len(set(records.worker.to_list()))}"
     assert failed == f"failed: {inputs[1]}"
+
+
+def test_the_summary_says_why_files_failed(
+    use_service: Callable[[LocalServiceX], None], inputs: list[Path]
+):
+    reason = {"failure-info": "no branch JetPt", "log-url": "https://logs.example/17"}
+    faults = WireFaults(WireFault(route="status", effect=ExtraKeys(reason)))
+    with LocalServiceX(faults=Faults(failing={1}), middleware=faults.middleware) as service:
+        use_service(service)
+        request_id = service.submit(inputs, tree="events")
+        events, lazy = from_servicex(request_id, form="{x: float64}", report=True)
+        with pytest.warns(FailedFilesWarning, match="no branch JetPt.*https://logs.example/17"):
+            records = compute(events.x, lazy, scheduler="threads")[1]
+    assert report.summary(records).splitlines()[-2:] == [
+        f"failed: {inputs[1]}",
+        "reason: The server says: no branch JetPt. Logs: https://logs.example/17",
+    ]
 
 
 def test_the_summary_names_ten_failed_files_and_counts_the_others(records: ak.Array):

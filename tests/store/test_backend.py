@@ -1,14 +1,15 @@
 from __future__ import annotations
 
+import json
 import time
 
 import httpx
 import pytest
 
 from servicex_layer._config import find_backend
-from servicex_layer._model import TransformStatus
+from servicex_layer._model import Backend, TransformStatus
 from servicex_layer.backend import RestClient
-from servicex_layer.errors import UnknownRequestError
+from servicex_layer.errors import BackendError, UnknownRequestError
 from servicex_layer.store._backend import FileUrls, Volume
 
 
@@ -72,3 +73,48 @@ def test_on_a_volume_the_name_of_a_result_is_its_path(rest, submit, call_store):
 
     locations = call_store(rest, submit([]), urls)
     assert locations["/volume/a.root"].path == "/volume/a.root"
+
+
+class VolumeServer:
+    """A backend that lists one finished and one failed file, each with a name."""
+
+    def __init__(self, finished, failed):
+        self.names = {"success": finished, "failure": failed}
+
+    def __call__(self, _method, _path):
+        rows = [
+            {
+                "id": number,
+                "created_at": "2026-11-22T19:45:00",
+                "s3-object-name": name,
+                "file-path": f"{number}.root",
+                "transform_status": transform_status,
+            }
+            for number, (transform_status, name) in enumerate(self.names.items())
+        ]
+        content = {
+            "request_id": "a",
+            "status": "Running",
+            "files": 2,
+            "files-completed": 1,
+            "files-failed": 1,
+            "result-destination": "volume",
+            "capabilities": ["poll_local_transformation_results"],
+            "results": rows,
+        }
+        return 200, json.dumps(content).encode(), {}
+
+
+def list_volume(serve, call_store, server):
+    rest = RestClient(Backend("far", serve(server)), 1.0)
+    return call_store(rest, "a", lambda store: store.list_finished(None))
+
+
+def test_a_server_that_does_not_name_results_on_a_volume_is_an_error(serve, call_store):
+    with pytest.raises(BackendError, match=r"far at .* does not name the result files .*'none'"):
+        list_volume(serve, call_store, VolumeServer("none", "none"))
+
+
+def test_a_failed_file_on_a_volume_needs_no_name(serve, call_store):
+    rows = list_volume(serve, call_store, VolumeServer("/volume/0.root", "none"))
+    assert [row.success for row in rows] == [True, False]

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import dask
 import pytest
@@ -11,13 +11,33 @@ from click.testing import CliRunner
 from dask.base import compute
 from distributed import Client, LocalCluster
 from servicex import ServiceXSpec, dataset
+from wire_faults import ExtraKeys, WireFault, WireFaults  # type: ignore[import-not-found]
 
 import servicex_layer as sxl
 from servicex_layer.cli import main
-from servicex_layer.errors import BadDatasetError, FailedFilesError
+from servicex_layer.errors import (
+    BadDatasetError,
+    FailedFilesError,
+    FailedFilesWarning,
+    InvalidArgumentError,
+    UnknownBackendError,
+)
 from servicex_layer.local import Faults, LocalServiceX
 
 FORM = "{x: float64}"
+REASON = "the selection names the branch JetPt, which no file has"
+LOG_URL = "https://logs.example/request"
+
+
+@pytest.fixture(scope="module")
+def failing_completely(nothing_left: None) -> Iterator[LocalServiceX]:
+    """Run a service that fails every file and says why."""
+    reason = ExtraKeys({"failure-info": REASON, "log-url": LOG_URL})
+    with LocalServiceX(
+        faults=Faults(failing=frozenset(range(100))),
+        middleware=WireFaults(WireFault(route="status", effect=reason)).middleware,
+    ) as service:
+        yield service
 
 
 def status_of(request_id: str) -> str:
@@ -89,7 +109,7 @@ def test_a_failed_sample_raises_on_use_and_leaves_the_others(
         _ = samples["bad"].x
 
 
-def test_failed_files_are_an_error_unless_an_incomplete_sample_is_accepted(
+def test_failed_files_are_skipped_with_a_warning_that_names_them(
     failing_service: LocalServiceX,
     use_with_own_cache: Callable[[LocalServiceX], Path],
     sample: Callable[..., dict[str, Any]],
@@ -97,17 +117,83 @@ def test_failed_files_are_an_error_unless_an_incomplete_sample_is_accepted(
     x_of: Callable[..., list[float]],
 ):
     use_with_own_cache(failing_service)
-    failing_service.traffic.reset()
-    spec = {"Sample": [sample("some", inputs)]}
-    with pytest.raises(FailedFilesError, match="1 of 4 files failed"):
-        sxl.deliver(spec, form=FORM)["some"].x.compute()
-    with pytest.warns(match="1 of 4 files failed"):
-        events = sxl.deliver(spec, form=FORM, fail_if_incomplete=False)["some"].x.compute()
-    assert sorted(events) == x_of(0, 2, 3)
-    assert failing_service.traffic.calls["submit"] == 1, "an incomplete request is reused"
-    with pytest.raises(FailedFilesError):
-        sxl.deliver(spec, form=FORM)["some"].x.compute()
-    assert failing_service.traffic.calls["submit"] == 2, "a new request may be complete"
+    events = sxl.deliver({"Sample": [sample("some", inputs)]}, form=FORM)["some"]
+    with pytest.warns(FailedFilesWarning, match=r"1 of 4 files failed: .*input-1\.root"):
+        assert sorted(events.x.compute()) == x_of(0, 2, 3)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"on_failed": "raise"}, {"fail_if_incomplete": True}, {"max_failed": 0.2}],
+    ids=["on_failed", "fail_if_incomplete", "max_failed"],
+)
+def test_failed_files_are_an_error_on_demand(
+    failing_service: LocalServiceX,
+    use_with_own_cache: Callable[[LocalServiceX], Path],
+    sample: Callable[..., dict[str, Any]],
+    inputs: list[Path],
+    options: dict[str, Any],
+):
+    use_with_own_cache(failing_service)
+    samples = sxl.deliver({"Sample": [sample("some", inputs)]}, form=FORM, **options)
+    with pytest.raises(FailedFilesError, match=r"1 of 4 files failed: .*input-1\.root"):
+        samples["some"].x.compute()
+
+
+@pytest.mark.parametrize("form", [FORM, None], ids=["form", "no form"])
+@pytest.mark.parametrize("on_failed", ["skip", "raise"])
+def test_a_sample_whose_files_all_failed_raises_and_says_why(
+    failing_completely: LocalServiceX,
+    use_with_own_cache: Callable[[LocalServiceX], Path],
+    sample: Callable[..., dict[str, Any]],
+    inputs: list[Path],
+    form: str | None,
+    on_failed: Literal["skip", "raise"],
+):
+    use_with_own_cache(failing_completely)
+    spec = {"Sample": [sample("none", inputs)]}
+    samples = sxl.deliver(spec, form=form, on_failed=on_failed)
+    with pytest.raises(FailedFilesError) as raised:
+        samples["none"].x.compute()
+    for part in ("4 of 4 files failed", "input-", REASON, LOG_URL):
+        assert part in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"backend": "a", "servicex_name": "a"}, "Pass only backend"),
+        ({"on_failed": "skip", "fail_if_incomplete": False}, "Pass only on_failed"),
+        ({"on_failed": "ignore"}, "'skip' or 'raise'"),
+        ({"max_failed": 2}, "from 0 to 1"),
+        ({"fail_if_incomplete": True, "max_failed": 0.5}, "needs on_failed='skip'"),
+    ],
+)
+def test_arguments_that_contradict_each_other_are_an_error_before_submission(
+    service: LocalServiceX,
+    sample: Callable[..., dict[str, Any]],
+    inputs: list[Path],
+    arguments: dict[str, Any],
+    message: str,
+):
+    with pytest.raises(InvalidArgumentError, match=message):
+        sxl.deliver({"Sample": [sample("some", inputs)]}, **arguments)
+    assert service.traffic.calls["submit"] == 0
+
+
+@pytest.mark.parametrize("argument", ["backend", "servicex_name"])
+def test_the_backend_has_two_names(
+    service: LocalServiceX,
+    sample: Callable[..., dict[str, Any]],
+    inputs: list[Path],
+    argument: str,
+):
+    spec = {"Sample": [sample("some", inputs[:1])]}
+    local: dict[str, Any] = {argument: "local"}
+    unknown: dict[str, Any] = {argument: "nowhere"}
+    assert len(sxl.deliver(spec, **local)["some"].x.compute()) == 10
+    with pytest.raises(UnknownBackendError, match="nowhere"):
+        sxl.deliver(spec, **unknown)
 
 
 def test_each_sample_can_have_a_report(

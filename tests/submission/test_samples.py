@@ -11,8 +11,13 @@ import yaml
 from servicex import dataset
 
 import servicex_layer as sxl
-from servicex_layer.errors import BackendUnreachableError, ConfigError
-from servicex_layer.local import LocalServiceX
+from servicex_layer.errors import (
+    BackendUnreachableError,
+    ConfigError,
+    FailedFilesError,
+    FailedFilesWarning,
+)
+from servicex_layer.local import Faults, LocalServiceX
 
 FORM = "{x: float64}"
 
@@ -51,6 +56,37 @@ def test_a_failed_request_is_submitted_again(service: LocalServiceX, uproot_raw:
     assert service.traffic.calls["submit"] == 2
 
 
+def test_an_incomplete_request_is_submitted_again_if_failed_files_are_an_error(
+    failing_service: LocalServiceX,
+    use_with_own_cache: Callable[[LocalServiceX], Path],
+    sample: Callable[..., dict[str, Any]],
+    inputs: list[Path],
+):
+    use_with_own_cache(failing_service)
+    failing_service.traffic.reset()
+    spec = {"Sample": [sample("some", inputs)]}
+    with pytest.warns(FailedFilesWarning):
+        sxl.deliver(spec, form=FORM)["some"].x.compute()
+    sxl.deliver(spec, form=FORM, max_failed=0.25)
+    assert failing_service.traffic.calls["submit"] == 1, "one of four files failed"
+    sxl.deliver(spec, form=FORM, max_failed=0.2)
+    assert failing_service.traffic.calls["submit"] == 2, "a new request may be complete"
+
+
+def test_a_request_whose_files_all_failed_is_submitted_again(
+    use_with_own_cache: Callable[[LocalServiceX], Path],
+    sample: Callable[..., dict[str, Any]],
+    inputs: list[Path],
+):
+    with LocalServiceX(faults=Faults(failing={0})) as service:
+        use_with_own_cache(service)
+        spec = {"Sample": [sample("none", inputs[:1])]}
+        with pytest.raises(FailedFilesError):
+            sxl.deliver(spec, form=FORM)["none"].x.compute()
+        sxl.deliver(spec, form=FORM)
+        assert service.traffic.calls["submit"] == 2
+
+
 def test_a_deleted_request_is_submitted_again(
     service: LocalServiceX,
     sample: Callable[..., dict[str, Any]],
@@ -79,7 +115,7 @@ def test_a_missing_configuration_is_an_error(
     inputs: list[Path],
     tmp_path: Path,
 ):
-    with pytest.raises(ConfigError, match=r"no ServiceX configuration at .*nowhere"):
+    with pytest.raises(ConfigError, match=r"configuration .*nowhere\.yaml does not exist"):
         sxl.deliver({"Sample": [sample("x", inputs)]}, config_path=tmp_path / "nowhere.yaml")
 
 

@@ -38,6 +38,14 @@ def test_a_selection_without_a_code_generator_is_an_error(
         sxl.submit("[]", files)
 
 
+def test_the_backend_has_two_names(service: LocalServiceX, uproot_raw: Any, inputs: list[Path]):
+    files = dataset.FileList([str(inputs[0])])
+    request_id = sxl.submit(uproot_raw, files, backend="local")
+    assert sxl.submit(uproot_raw, files, servicex_name="local") == request_id
+    with pytest.raises(InvalidArgumentError, match="Pass only backend"):
+        sxl.submit(uproot_raw, files, backend="local", servicex_name="local")
+
+
 def test_a_bad_dataset_is_an_error_of_the_array(service: LocalServiceX, uproot_raw: Any):
     request_id = sxl.submit(uproot_raw, dataset.Rucio("scope:name"))
     with pytest.raises(BadDatasetError, match="knows no dataset"):
