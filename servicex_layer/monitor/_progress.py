@@ -134,7 +134,10 @@ class _OnCluster:
     """The feed that a cluster's scheduler has of a request."""
 
     def __init__(self, wanted: RequestSelection, client: Client) -> None:
-        self._request = {"request_id": wanted.request_id, "backend": wanted.backend}
+        self._request = {
+            "request_id": wanted.request_id,
+            "backend": find_backend(wanted.backend).url,
+        }
         self._client = client
         if not client.asynchronous:
             register(client, wanted.backend)
