@@ -116,9 +116,9 @@ class PartitionCountError(RequestError):
 
 
 class CompletionOrderError(RequestError):
-    """A file appeared too late for its place in the order of completion.
+    """Two computations of a session would number the files of a request differently.
 
-    This happens only between processes that share no feed, and the result would not be exact.
+    Results of the two can't be combined. The message names both.
     """
 
 

@@ -44,6 +44,7 @@ class ClientSide:
         self._lock = threading.Lock()
         # How many files' digests both sides have, by backend and request.
         self._shared: dict[tuple[str, str], int] = {}
+        self._stream: Any = None
         self._subscriber = Subscriber(self._send, lambda: self.is_running)
         handlers = _stream_handlers(client)
         handlers["servicex_answer"] = self._subscriber.answer
@@ -65,6 +66,10 @@ class ClientSide:
         key = url, request_id
         order = SESSION.get(*key)
         with self._lock:
+            # After a lost connection the scheduler knows this client no more.
+            if self._client.scheduler_comm is not self._stream:
+                self._stream = self._client.scheduler_comm
+                self._shared.clear()
             start = self._shared.get(key)
             if start is not None and start * DIGEST_SIZE >= len(order):
                 return

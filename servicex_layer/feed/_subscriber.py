@@ -66,14 +66,16 @@ class Subscriber:
     ----------
     send : callable
         Sends a message to the `Publisher`; called from any thread.
-    is_open : callable
-        Returns whether the stream is still open.
+    is_open : callable, optional
+        Returns whether the stream is still open, if nothing else ends waits when it is not.
     """
 
     known: dict[tuple[Any, ...], ResultFile | NoFile]
     """Files that will not change any more, by the question that they answer."""
 
-    def __init__(self, send: Callable[[Message], None], is_open: Callable[[], bool]) -> None:
+    def __init__(
+        self, send: Callable[[Message], None], is_open: Callable[[], bool] | None = None
+    ) -> None:
         self.known = {}
         self.send = send
         self._is_open = is_open
@@ -87,19 +89,24 @@ class Subscriber:
         self._answers[wait] = future
         self.send({"op": op, "wait": wait, **question})
         try:
-            while not (await asyncio.wait([future], timeout=_CHECK_INTERVAL))[0]:
-                if not self._is_open():
-                    raise ServiceXLayerError(
-                        "The connection to the process that holds the list of finished files was "
-                        "closed during the wait for a file. Compute again."
-                    )
-            answer, batch = future.result()
+            answer, batch = await self._wait(future)
         except asyncio.CancelledError:
             self.send({"op": "servicex_unsubscribe", "wait": wait})
             raise
         finally:
             del self._answers[wait]
         return _load(answer), _load(batch)
+
+    async def _wait(self, future: asyncio.Future[tuple[bytes, bytes]]) -> tuple[bytes, bytes]:
+        if self._is_open is None:
+            return await future
+        while not (await asyncio.wait([future], timeout=_CHECK_INTERVAL))[0]:
+            if not self._is_open():
+                raise ServiceXLayerError(
+                    "The connection to the process that holds the list of finished files was "
+                    "closed during the wait for a file. Compute again."
+                )
+        return future.result()
 
     def answer(self, wait: int, answer: bytes, batch: bytes) -> None:
         """Take an answer; called from any thread."""

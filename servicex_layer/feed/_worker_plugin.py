@@ -59,7 +59,7 @@ class SubscriberPlugin(WorkerPlugin):
     def setup(self, worker: Worker) -> None:
         """See `distributed.WorkerPlugin.setup`."""
         self._worker = worker
-        self.subscriber = Subscriber(self._send, lambda: True)
+        self.subscriber = Subscriber(self._send)
         worker.stream_handlers["servicex_answer"] = self.subscriber.answer
 
     def teardown(self, worker: Worker) -> None:

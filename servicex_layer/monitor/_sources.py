@@ -58,7 +58,10 @@ class _ProcessSource:
 
 class _ClusterSource:
     def __init__(self, selection: RequestSelection, client: Client) -> None:
-        self._request = {"request_id": selection.request_id, "backend": selection.backend}
+        self._request = {
+            "request_id": selection.request_id,
+            "backend": find_backend(selection.backend).url,
+        }
         self._client = client
         if not client.asynchronous:
             register(client, selection.backend)
