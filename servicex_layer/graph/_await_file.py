@@ -44,8 +44,15 @@ class AwaitFile:
         self.npartitions = npartitions
         self.max_failed = max_failed
 
-    def __call__(self, number: int) -> Any:
+    def __call__(self, number: int, after: object = None) -> Any:
         """Return the `ResultFile`, a `NoFile` if there are fewer files, or a coroutine of either.
+
+        Parameters
+        ----------
+        number : int
+            The number of the file, from 0.
+        after : object
+            The result of the task that this one is bound to; ignored.
 
         Raises
         ------
@@ -54,6 +61,7 @@ class AwaitFile:
         BackendError
             If the backend can't be asked.
         """
+        del after
         request_feed = feed(self.request)
         question = number, self.npartitions, self.max_failed
         key = (self.name, number)
@@ -65,6 +73,10 @@ class AwaitFile:
         if file is not None:
             return file
         return wait(key, request_feed.submit(_timed(request_feed.get(*question))))
+
+    def renamed(self, name: str) -> AwaitFile:
+        """Return a copy for a layer of another name."""
+        return AwaitFile(name, self.request, self.npartitions, self.max_failed)
 
     def __dask_tokenize__(self) -> tuple[object, ...]:
         """Return what tells two of these apart."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dask._task_spec import Task, TaskRef
+from dask._task_spec import GraphNode, Task, TaskRef
 from dask.blockwise import blockwise_token
 from dask.typing import Key
 
-__all__ = ["Task", "call", "call_with_block"]
+__all__ = ["GraphNode", "Task", "TaskRef", "call", "call_with_blocks", "reference", "wait"]
 
 
 def call(key: Key, function: Callable[..., Any], *args: Any) -> Task:
@@ -20,7 +20,30 @@ def call(key: Key, function: Callable[..., Any], *args: Any) -> Task:
     return Task(key, function, *args)
 
 
-def call_with_block(name: str, function: Callable[..., Any]) -> Task:
-    """Make the task of a blockwise layer that calls a function with its first input."""
-    token: Any = blockwise_token(0)  # type: ignore[no-untyped-call]
-    return Task(name, function, TaskRef(token))
+def reference(key: Key) -> TaskRef:
+    """Refer to another task, as an argument."""
+    return TaskRef(key)
+
+
+def call_with_blocks(name: str, function: Callable[..., Any], inputs: int = 1) -> Task:
+    """Make the task of a blockwise layer that calls a function with its inputs."""
+    tokens: list[Any] = [blockwise_token(place) for place in range(inputs)]  # type: ignore[no-untyped-call]
+    return Task(name, function, *map(TaskRef, tokens))
+
+
+class _Wait(Task):
+    """A task that Dask doesn't fuse with others.
+
+    `block_fusion` is private. If Dask ignored it, a fused wait would hold a thread.
+    """
+
+    __slots__ = ()
+
+    @property
+    def block_fusion(self) -> bool:
+        return True
+
+
+def wait(key: Key, function: Callable[..., Any], *args: Any) -> Task:
+    """Make the task that calls a function which waits."""
+    return _Wait(key, function, *args)

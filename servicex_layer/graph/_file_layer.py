@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any, cast
 
 import dask
+from dask.base import clone_key
 from dask.highlevelgraph import Layer, MaterializedLayer
 from dask.typing import Key
 
@@ -14,7 +15,7 @@ from servicex_layer._model import FILE_LAYER
 from servicex_layer.errors import InvalidArgumentError
 from servicex_layer.feed import RequestRef, register_callback
 from servicex_layer.graph._await_file import AwaitFile
-from servicex_layer.graph._dask_tasks import Task, call
+from servicex_layer.graph._dask_tasks import Task, reference, wait
 from servicex_layer.graph._layer_info import request_info
 
 __all__ = ["SXFileLayer"]
@@ -67,6 +68,8 @@ class SXFileLayer(Layer):
     name: str
     request: RequestRef
     await_file: AwaitFile
+    # The key of a task that must end before waits begin; see `dask.graph_manipulation.bind`.
+    _bound_to: Key | None
     # Sorted. A range pickles to the same size however long it is; lookups are quick in both.
     _numbers: range | dict[int, None]
 
@@ -88,6 +91,7 @@ class SXFileLayer(Layer):
         self.max_failed = max_failed
         token = dask.base.tokenize(request_id, npartitions, backend, on_failed, max_failed)
         self.name = f"{FILE_LAYER}-{token}"
+        self._bound_to = None
         self._numbers = range(npartitions)
         allowed = max_failed if on_failed == "skip" else 0.0
         self.request = RequestRef(request_id, backend)
@@ -106,7 +110,8 @@ class SXFileLayer(Layer):
     def __getitem__(self, key: Key) -> Task:
         if key not in self:
             raise KeyError(key)
-        return call(key, self.await_file, _number(key))
+        after = () if self._bound_to is None else (reference(self._bound_to),)
+        return wait(key, self.await_file, _number(key), *after)
 
     def __contains__(self, key: object) -> bool:
         return (
@@ -131,7 +136,7 @@ class SXFileLayer(Layer):
     def get_dependencies(self, key: Key, all_hlg_keys: Any) -> set[Key]:
         """See `dask.highlevelgraph.Layer.get_dependencies`."""
         del key, all_hlg_keys
-        return set()
+        return self._dependencies
 
     def cull(self, keys: set[Key], all_hlg_keys: Any) -> tuple[SXFileLayer, Mapping[Key, set[Key]]]:
         """See `dask.highlevelgraph.Layer.cull`."""
@@ -142,7 +147,24 @@ class SXFileLayer(Layer):
         if len(numbers) != len(self):
             culled = copy.copy(self)
             culled._numbers = _compact(numbers)
-        return culled, {(self.name, number): set() for number in numbers}
+        return culled, {(self.name, number): self._dependencies for number in numbers}
+
+    def clone(
+        self, keys: set[Key], seed: Hashable, bind_to: Key | None = None
+    ) -> tuple[SXFileLayer, bool]:
+        """See `dask.highlevelgraph.Layer.clone`."""
+        if not keys.issuperset(self):
+            return self, False
+        cloned = copy.copy(self)
+        cloned.name = clone_key(self.name, seed)
+        cloned.await_file = self.await_file.renamed(cloned.name)
+        if bind_to is not None:
+            cloned._bound_to = bind_to
+        return cloned, bind_to is not None
+
+    @property
+    def _dependencies(self) -> set[Key]:
+        return set() if self._bound_to is None else {self._bound_to}
 
     def layer_info_dict(self) -> dict[str, str]:
         """Return what a notebook's view of the graph shows."""

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import awkward as ak
 import dask
 from awkward.forms import Form
+from dask.base import clone_key
 from dask.blockwise import Blockwise
+from dask.typing import Key
 from dask_awkward.layers import AwkwardInputLayer
 
 from servicex_layer.forms import as_form
 from servicex_layer.graph._array_pickling import make_arrays_picklable
 from servicex_layer.graph._dask_awkward import numbered_inputs, stand_in_layer
-from servicex_layer.graph._dask_tasks import call_with_block
+from servicex_layer.graph._dask_tasks import call_with_blocks, reference
 from servicex_layer.graph._file_layer import SXFileLayer
 from servicex_layer.graph._form_mapping import ReadWithFormMapping
 from servicex_layer.graph._layer_info import as_html, request_info
+from servicex_layer.graph._projected_names import NamedProjection, forget_tasks, name_projections
 from servicex_layer.graph._read_task import ReadFile
 from servicex_layer.graph._record import record_meta
 
@@ -30,7 +33,7 @@ __all__ = ["UprootLoadLayer"]
 _LABEL = "servicex-load"
 
 
-class UprootLoadLayer(AwkwardInputLayer):
+class UprootLoadLayer(NamedProjection):
     """Read the files that an `SXFileLayer` waits for: one partition each.
 
     This is an input layer of dask-awkward that has a dependency. Optimization replaces it by a
@@ -86,6 +89,8 @@ class UprootLoadLayer(AwkwardInputLayer):
     npartitions: int
     files: SXFileLayer
     fuse: bool
+    # The key of a task that must end before files are read; see `dask.graph_manipulation.bind`.
+    bound_to: Key | None
     io_func: Any
 
     def __init__(
@@ -112,11 +117,18 @@ class UprootLoadLayer(AwkwardInputLayer):
         token = dask.base.tokenize(
             files.name, record_form.to_json(), tree, behavior, form_mapping, fuse, report
         )
-        self._set_up(f"{_LABEL}-{token}", files, reader, fuse=fuse)
+        self.fuse = fuse
+        self._set_up(f"{_LABEL}-{token}", files, reader)
         make_arrays_picklable()
+        name_projections()
 
     def _set_up(
-        self, name: str, files: SXFileLayer, reader: ReadFile | ReadWithFormMapping, *, fuse: bool
+        self,
+        name: str,
+        files: SXFileLayer,
+        reader: ReadFile | ReadWithFormMapping,
+        *,
+        bound_to: Key | None = None,
     ) -> None:
         # The attributes of an AwkwardInputLayer, whose own __init__ allows no dependency.
         self.name = name
@@ -127,16 +139,19 @@ class UprootLoadLayer(AwkwardInputLayer):
         self.creation_info = None
         self._is_projectable = None
         self.npartitions = files.npartitions
-        self.fuse = fuse
         self.files = files
-        source: Any = numbered_inputs(files.npartitions) if fuse else files.name
+        self.bound_to = bound_to
+        source: Any = numbered_inputs(files.npartitions) if self.fuse else files.name
+        indices: list[Any] = [(source, "i")]
+        if bound_to is not None:
+            indices.append((reference(bound_to), None))
         Blockwise.__init__(
             self,
             output=name,
             output_indices="i",
-            task=call_with_block(name, reader),
-            indices=[(source, "i")],
-            numblocks={} if fuse else {files.name: (files.npartitions,)},
+            task=call_with_blocks(name, reader, len(indices)),
+            indices=indices,
+            numblocks={} if self.fuse else {files.name: (files.npartitions,)},
         )
 
     def __repr__(self) -> str:
@@ -180,8 +195,39 @@ class UprootLoadLayer(AwkwardInputLayer):
         """Return a layer that reads these columns; see `AwkwardInputLayer.project_manually`."""
         return self._with_reader(self.io_func.project_manually(columns))
 
+    def projection(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the columns and the lists of which only lengths are read."""
+        reader = self.io_func
+        return tuple(sorted(reader.columns)), tuple(sorted(reader.offsets_only))
+
+    def renamed(self, name: str) -> UprootLoadLayer:
+        """Return a copy of another name."""
+        return self._copy(name, self.io_func)
+
+    def clone(
+        self, keys: set[Key], seed: Hashable, bind_to: Key | None = None
+    ) -> tuple[UprootLoadLayer, bool]:
+        """See `dask.highlevelgraph.Layer.clone`."""
+        if self.fuse:
+            cloned = self._copy(clone_key(self.name, seed), self.io_func, bound_to=bind_to)
+            return cloned, bind_to is not None
+        cloned = copy.copy(self)
+        cloned.files, _ = self.files.clone(keys, seed)
+        return cloned._copy(clone_key(self.name, seed), self.io_func), False
+
     def _with_reader(self, reader: ReadFile | ReadWithFormMapping) -> UprootLoadLayer:
+        return self._copy(self.name, reader)
+
+    def _copy(
+        self,
+        name: str,
+        reader: ReadFile | ReadWithFormMapping,
+        *,
+        bound_to: Key | None = None,
+    ) -> UprootLoadLayer:
         layer = copy.copy(self)
-        layer._set_up(self.name, self.files, reader, fuse=self.fuse)
+        forget_tasks(layer)
+        layer._set_up(name, self.files, reader, bound_to=bound_to or self.bound_to)
         layer.output_blocks = self.output_blocks
+        layer.annotations = self.annotations
         return layer

@@ -43,6 +43,9 @@ class ReadTask:
         Whether to return a pair of the partition and a `record` of what happened to it.
     """
 
+    # Lists of which only the lengths are read.
+    offsets_only: frozenset[str] = frozenset()
+
     def __init__(
         self,
         request: RequestRef,
@@ -63,15 +66,23 @@ class ReadTask:
         self.report = report
 
     def __call__(
-        self, file_or_number: ResultFile | NoFile | int
+        self, file_or_number: ResultFile | NoFile | int, after: object = None
     ) -> ak.Array | tuple[ak.Array, ak.Array]:
         """Read the file. A partition without a file has no events.
+
+        Parameters
+        ----------
+        file_or_number : ResultFile, NoFile or int
+            The file, or its number if this waits for it.
+        after : object
+            The result of the task that this one is bound to; ignored.
 
         Raises
         ------
         ResultError
             If the file can't be read, or does not match the form.
         """
+        del after
         file: Any = file_or_number
         if self.await_file is not None:
             file = self.await_file(file)
@@ -119,8 +130,6 @@ class ReadFile(ReadTask, ColumnProjectionMixin):
 
     use_optimization = True
     attrs = None
-    # Lists of which only the lengths are read.
-    offsets_only: frozenset[str] = frozenset()
 
     def project(self, report: Any, state: Any) -> Self:
         """Return a copy that reads only what a traced computation touched."""

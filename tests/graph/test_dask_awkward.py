@@ -14,7 +14,7 @@ from dask_awkward.layers import AwkwardInputLayer
 from dask_awkward.lib.utils import parse_buffer_key, render_buffer_key
 
 from servicex_layer.graph import _dask_awkward as names
-from servicex_layer.graph._dask_tasks import call_with_block
+from servicex_layer.graph._dask_tasks import call_with_blocks
 
 
 def test_a_new_array_has_its_layer_meta_and_divisions():
@@ -40,7 +40,7 @@ def test_numbered_inputs_give_each_task_its_number():
     layer = Blockwise(
         output="negative",
         output_indices="i",
-        task=call_with_block("negative", operator.neg),
+        task=call_with_blocks("negative", operator.neg),
         indices=[(names.numbered_inputs(3), "i")],
         numblocks={},
     )

@@ -7,7 +7,7 @@ import operator
 from dask.blockwise import Blockwise
 from dask.local import get_sync
 
-from servicex_layer.graph._dask_tasks import call, call_with_block
+from servicex_layer.graph._dask_tasks import call, call_with_blocks
 
 
 def test_dask_runs_a_call():
@@ -19,7 +19,7 @@ def test_dask_gives_each_task_of_a_blockwise_layer_its_block():
     layer = Blockwise(
         output="negative",
         output_indices="i",
-        task=call_with_block("negative", operator.neg),
+        task=call_with_blocks("negative", operator.neg),
         indices=[("number", "i")],
         numblocks={"number": (2,)},
     )
