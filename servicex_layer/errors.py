@@ -31,6 +31,7 @@
 
     ServiceXLayerWarning (UserWarning)
     ├── FailedFilesWarning
+    ├── RepeatedInputsWarning
     └── InsecureClusterWarning
 
 Each message says what was wrong, with what, and what to do. An exception holds nothing but its
