@@ -20,7 +20,6 @@ __all__ = [
     "all_failed_error",
     "error_for_status",
     "failed_files_warning",
-    "failure_reason",
     "incomplete_list_error",
     "missing_file_error",
     "partition_count_error",
@@ -42,9 +41,8 @@ _ERRORS: dict[str, type[RequestError]] = {
 
 def error_for_status(status: TransformStatus) -> RequestError:
     """Return the error for a request that ended with another status than ``Complete``."""
-    lookup = f" The lookup of its dataset ended with {status.lookup}." if status.lookup else ""
     return _ERRORS.get(status.status, RequestError)(
-        f"Request {status.request_id} ended as {status}.{lookup}{_reason(status)}"
+        f"Request {status.request_id} ended as {status}.{_reason(status)}"
     )
 
 
@@ -146,11 +144,6 @@ def _named(names: Sequence[str], total: int) -> str:
     return f": {', '.join(names[:_NAMED])}{more}"
 
 
-def failure_reason(status: TransformStatus) -> str | None:
-    """Return the server's description of a failure and the URL of the logs, if it sends any."""
-    return _reason(status).strip() or None
-
-
 def _reason(status: TransformStatus) -> str:
-    reason = f" The server says: {status.failure_info.rstrip('.')}." if status.failure_info else ""
-    return f"{reason} Logs: {status.log_url}" if status.log_url else reason
+    explanation = status.explanation()
+    return f" {explanation}" if explanation else ""

@@ -160,6 +160,8 @@ class Poller:
     def _next_phase(self, *, changed: bool, grew: bool) -> Phase:
         status, listing = self._answers()
         self._rows_only_polls += 1
+        if status.may_still_complete and changed:
+            return Phase.STATUS_AND_ROWS
         if status.is_terminal:
             return Phase.ENDED if self._is_final(changed=changed) else Phase.ROWS_ONLY
         if self.phase is not Phase.ROWS_ONLY:

@@ -116,6 +116,24 @@ def test_a_store_that_lags_is_listed_until_it_has_all_or_nothing_appears_for_lon
     assert session.phase() is Phase.ENDED
 
 
+def test_a_canceled_request_is_polled_until_nothing_changes():
+    session = Session()
+    session.poll(status_of("Running", 3), 3)
+    session.poll(status_of("Canceled", 3), 3)
+    assert session.phase() is Phase.STATUS_AND_ROWS
+    session.poll(status_of("Canceled", 4), 4)
+    assert session.phase() is Phase.STATUS_AND_ROWS
+    session.poll(status_of("Canceled", 4), 4)
+    assert session.phase() is Phase.ENDED
+
+
+def test_a_canceled_request_can_become_complete():
+    session = Session()
+    session.poll(status_of("Canceled", 1, 2), 1)
+    assert session.poll(status_of("Complete", 2, 2), 2) == ["status", "rows"]
+    assert session.phase() is Phase.ENDED
+
+
 def test_only_waiting_counts_towards_the_timeout():
     session = Session()
     running = status_of("Running", 0)
