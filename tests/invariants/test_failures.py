@@ -550,5 +550,5 @@ def test_too_many_failed_files_end_all_waits_at_once(
 def test_invalid_bounds_are_rejected(scheduler, max_failed):
     with pytest.raises(InvalidArgumentError, match="max_failed"):
         sxl.from_servicex("a-request", form=FORM, max_failed=max_failed)
-    with pytest.raises(InvalidArgumentError, match="'raise' allows no failed file"):
+    with pytest.raises(InvalidArgumentError, match="with 'raise' no file may fail"):
         sxl.SXFileLayer("a-request", 3, on_failed="raise", max_failed=0.1)

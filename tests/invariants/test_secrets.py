@@ -125,7 +125,7 @@ def test_a_computation_leaves_no_secret_behind(
     guarded, guarded_faults, secrets, inputs, tmp_path, logged, capfd
 ):
     left = {}
-    bounds = {"servicex-layer.retry-timeout": "300ms", "servicex-layer.timeout": "2s"}
+    bounds = {"servicex-layer.retry-timeout": "300ms", "servicex-layer.timeout": "10s"}
     with (
         dask.config.set(bounds),
         LocalCluster(
