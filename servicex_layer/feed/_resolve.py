@@ -10,7 +10,6 @@ from servicex_layer._model import NoFile, ResultFile, TransformStatus
 from servicex_layer.feed._outcome import (
     all_failed_error,
     error_for_status,
-    failure_reason,
     incomplete_list_error,
     missing_file_error,
     partition_count_error,
@@ -142,7 +141,7 @@ def resolve(
     failures = snapshot.failures
     if place >= len(failures):
         return NoFile(number)
-    return NoFile(number, failures[place], failure_reason(status))
+    return NoFile(number, failures[place], status.explanation() or None)
 
 
 def is_pending(snapshot: Snapshot, number: int, npartitions: int, max_failed: float) -> bool:
