@@ -138,7 +138,8 @@ def _status_as_text(backend: Backend, state: TransformStatus) -> str:
 
 
 def _failure_lines(state: TransformStatus) -> list[str]:
-    lines = {"Failure": state.failure_info, "Logs": state.log_url}
+    # The text can have several lines: of an exception, for example.
+    lines = {"Failure": " ".join(state.failure_info.split()), "Logs": state.log_url}
     return [_labelled(label, value) for label, value in lines.items() if value]
 
 

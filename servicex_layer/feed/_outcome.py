@@ -42,7 +42,7 @@ _ERRORS: dict[str, type[RequestError]] = {
 def error_for_status(status: TransformStatus) -> RequestError:
     """Return the error for a request that ended with another status than ``Complete``."""
     return _ERRORS.get(status.status, RequestError)(
-        f"Request {status.request_id} ended as {status}.{_reason(status)}"
+        f"Request {status.request_id} ended as {status}.{_explanation(status)}"
     )
 
 
@@ -62,7 +62,7 @@ def all_failed_error(status: TransformStatus, failures: Sequence[str]) -> Failed
     return FailedFilesError(
         f"Request {status.request_id}: all {status.files} of {status.files} files failed"
         f"{_named(failures, status.files)}. Correct the query or the dataset, and submit the "
-        f"request again.{_reason(status)}"
+        f"request again.{_explanation(status)}"
     )
 
 
@@ -73,7 +73,7 @@ def too_many_failed_error(
     bound = f"That is more than max_failed={max_failed:g} allows. " if max_failed else ""
     return FailedFilesError(
         f"{_failed_files(status, failures, failed)} {bound}Leave their events out with "
-        f"on_failed='skip', or submit the request again.{_reason(status)}"
+        f"on_failed='skip', or submit the request again.{_explanation(status)}"
     )
 
 
@@ -81,7 +81,7 @@ def failed_files_warning(status: TransformStatus, failures: Sequence[str], faile
     """Return the text that warns of empty partitions in place of failed files."""
     return (
         f"{_failed_files(status, failures, failed)} As many partitions at the end are empty. To "
-        f"have an error instead, give on_failed='raise' or max_failed.{_reason(status)}"
+        f"have an error instead, give on_failed='raise' or max_failed.{_explanation(status)}"
     )
 
 
@@ -144,6 +144,6 @@ def _named(names: Sequence[str], total: int) -> str:
     return f": {', '.join(names[:_NAMED])}{more}"
 
 
-def _reason(status: TransformStatus) -> str:
+def _explanation(status: TransformStatus) -> str:
     explanation = status.explanation()
     return f" {explanation}" if explanation else ""

@@ -64,12 +64,14 @@ def test_files_lists_finished_and_failed_files_by_time(
         request_id = service.submit(inputs, tree="events", manual=True)
         for index in (2, 0, 1, 3):
             service.release(request_id, index)
-        head, *lines, last = run("files", request_id).output.splitlines()
+        head, *lines, last, failure, logs = run("files", request_id).output.splitlines()
         rows: list[dict[str, Any]] = json.loads(run("files", request_id, "--json").output)
     assert head.split() == ["time", "(UTC)", "events", "bytes", "input"]
     assert [line.split()[2] for line in lines] == ["finished", "finished", "failed", "finished"]
     assert [line.split()[-1] for line in lines] == [str(inputs[index]) for index in (2, 0, 1, 3)]
     assert last == "Complete: 3 of 4 files finished, 1 failed"
+    assert failure.startswith("Failure  ")
+    assert logs.startswith("Logs     ")
     assert [row["success"] for row in rows] == [True, True, False, True]
     assert [row["events"] for row in rows] == [10, 10, 0, 10]
     assert rows[2]["name"] is None

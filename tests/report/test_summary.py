@@ -16,7 +16,7 @@ from servicex_layer.local import Faults, LocalServiceX
 def test_the_summary_has_files_bytes_times_workers_and_failed_inputs(
     records: ak.Array, inputs: list[Path]
 ):
-    files, transfer, seconds, workers, failed = report.summary(records).splitlines()
+    files, transfer, seconds, workers, failed, reason = report.summary(records).splitlines()
     assert files == "3 of 4 partitions have a file, 30 events"
     megabytes = f"{sum(records.read) / 1e6:.2f}"
     assert transfer == (
@@ -25,6 +25,7 @@ def test_the_summary_has_files_bytes_times_workers_and_failed_inputs(
     assert seconds.startswith(f"seconds: {sum(records.waited):.1f} waiting for files, ")
     assert workers == f"workers: {len(set(records.worker.to_list()))}"
     assert failed == f"failed: {inputs[1]}"
+    assert reason.startswith("reason: The server says: ")
 
 
 def test_the_summary_says_why_files_failed(
@@ -46,7 +47,9 @@ def test_the_summary_says_why_files_failed(
 
 def test_the_summary_names_ten_failed_files_and_counts_the_others(records: ak.Array):
     (failed,) = (row for row in records.to_list() if row["failed"])
-    many = ak.Array([{**failed, "failed": f"{number}.root"} for number in range(12)])
+    many = ak.Array(
+        [{**failed, "failed": f"{number}.root", "reason": None} for number in range(12)]
+    )
     last = report.summary(many).splitlines()[-1]
     assert last.startswith("failed: 0.root, 1.root")
     assert last.endswith("9.root and 2 more")
