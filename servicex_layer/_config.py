@@ -1,4 +1,4 @@
-"""Settings, and the backends of the user's ``servicex.yaml``."""
+"""The settings, and the backends in the user's ``servicex.yaml``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ with (Path(__file__).parent / "servicex-layer.yaml").open() as _file:
 
 
 def seconds(setting: str) -> float | None:
-    """Read a setting that is a time.
+    """Return a duration from the settings.
 
     Parameters
     ----------
@@ -34,12 +34,12 @@ def seconds(setting: str) -> float | None:
     Returns
     -------
     float or None
-        Its value in seconds; ``None`` where the setting is null.
+        Its value in seconds; ``None`` if the setting is null.
 
     Raises
     ------
     ConfigError
-        Where the value is no time.
+        If the value is not a valid duration.
 
     Examples
     --------
@@ -50,23 +50,22 @@ def seconds(setting: str) -> float | None:
     value = dask.config.get(f"servicex-layer.{setting}")
     if value is None:
         return None
+    cause: Exception | None = None
     try:
-        parsed = float(parse_timedelta(value, default="seconds"))
+        duration = float(parse_timedelta(value, default="seconds"))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        parsed = -1.0
-        cause: Exception | None = error
-    else:
-        cause = None
-    if not parsed >= 0:
+        duration, cause = -1.0, error
+    # `not >=` also refuses NaN.
+    if not duration >= 0:
         raise ConfigError(
-            f"The setting servicex-layer.{setting} is {value!r}, which is no time. "
-            "Give a number of seconds or a text such as '500ms'."
+            f"The setting servicex-layer.{setting} is {value!r}, which is not a valid duration. "
+            "It must be a number of seconds or a string such as '500ms'."
         ) from cause
-    return parsed
+    return duration
 
 
 def n_bytes(setting: str) -> int:
-    """Read a setting that is a size, in bytes; parameters and errors are those of `seconds`.
+    """Return a size from the settings, in bytes; parameters and errors are those of `seconds`.
 
     Examples
     --------
@@ -79,22 +78,22 @@ def n_bytes(setting: str) -> int:
         return int(parse_bytes(value))
     except (AttributeError, TypeError, ValueError) as error:
         raise ConfigError(
-            f"The setting servicex-layer.{setting} is {value!r}, which is no size. Give a number "
-            "of bytes or a text such as '8 MiB'."
+            f"The setting servicex-layer.{setting} is {value!r}, which is not a valid size. It "
+            "must be a number of bytes or a string such as '8 MiB'."
         ) from error
 
 
 @dataclass(frozen=True, slots=True)
 class Polling:
-    """How a request is followed, all in seconds; from the settings of the same names.
+    """How a request is polled: the settings of the same names, in seconds.
 
-    A client's settings go with its registration to the scheduler that polls for it.
+    A client sends its settings to the scheduler that polls for it.
     """
 
     interval: float
     interval_max: float
     overlap: float
-    settle: float
+    forget_after: float
     timeout: float | None
     retry_timeout: float
 
@@ -105,32 +104,34 @@ class Polling:
         Raises
         ------
         ConfigError
-            Where one is no time.
+            If a setting is not a valid duration.
         """
         interval = seconds("poll-interval") or 0.0
         return cls(
             interval=interval,
             interval_max=max(interval, seconds("poll-interval-max") or 0.0),
             overlap=seconds("overlap") or 0.0,
-            settle=seconds("settle") or 0.0,
+            forget_after=seconds("forget-after") or 0.0,
             timeout=seconds("timeout"),
             retry_timeout=seconds("retry-timeout") or 0.0,
         )
 
 
-def find_backend(name: str | None = None, config_path: str | Path | None = None) -> Backend:
-    """Find a backend in the user's ``servicex.yaml``.
+def find_backend(name_or_url: str | None = None, config_path: str | Path | None = None) -> Backend:
+    """Return a backend of the user's ``servicex.yaml``.
 
-    The file is looked for as the official client does: ``.servicex`` or ``servicex.yaml`` in
-    the working directory, upwards to the root, then in the home directory; the first one found
-    is used.
+    The file is searched for as the official client does: ``.servicex`` or ``servicex.yaml`` in
+    the working directory, then in its parents, then in the home directory. The first match is
+    used.
 
     Parameters
     ----------
-    name : str, optional
-        The backend's name; by default the file's ``default_endpoint``, or else its first one.
+    name_or_url : str, optional
+        The backend's name, or its URL. By default, the file's ``default_endpoint``, or else its
+        first backend. If several backends have the same URL, the first is used.
     config_path : str or pathlib.Path, optional
-        The file itself; by default the setting ``config-path``, or else it is looked for.
+        The path of the file. By default, the setting ``config-path``, or else the file is
+        searched for.
 
     Returns
     -------
@@ -140,43 +141,45 @@ def find_backend(name: str | None = None, config_path: str | Path | None = None)
     Raises
     ------
     ConfigError
-        Where there is no such file, or it is broken.
+        If the file is missing or invalid.
     UnknownBackendError
-        Where the file has no backend of this name.
+        If the file has no backend of this name or URL.
     """
     path = config_file(config_path)
     config = _read_file(path, path.stat().st_mtime_ns)
-    backends = {backend.name: backend for backend in _backends(path, config)}
-    wanted = name or config.get("default_endpoint") or config.get("default-endpoint")
-    if not wanted:
-        return next(iter(backends.values()))
-    try:
-        return backends[str(wanted)]
-    except KeyError:
-        whose = "The backend" if name else "The default_endpoint"
+    backends = list(_backends(path, config))
+    default = config.get("default_endpoint") or config.get("default-endpoint")
+    requested = name_or_url or default
+    if not requested:
+        return backends[0]
+    by_name = {backend.name: backend for backend in backends}
+    by_url = {backend.url: backend for backend in reversed(backends)}
+    key = str(requested)
+    backend = by_name.get(key) or by_url.get(key.rstrip("/"))
+    if backend is None:
+        subject = "The backend" if name_or_url else "The default_endpoint"
         raise UnknownBackendError(
-            f"{whose} {wanted!r} is not in {path}, which has {', '.join(backends)}. "
-            "Choose one of these or add it to the file's api_endpoints."
-        ) from None
+            f"{subject} {requested!r} is not in {path}, which has {', '.join(by_name)}. "
+            "Choose one of these, or add it to the file's api_endpoints."
+        )
+    return backend
 
 
 def config_file(config_path: str | Path | None = None) -> Path:
-    """Find the user's ``servicex.yaml``; parameters and errors are those of `find_backend`."""
-    given = config_path or dask.config.get("servicex-layer.config-path")
-    if given is not None:
-        path = Path(given).expanduser()
+    """Return the path of ``servicex.yaml``; parameters and errors are those of `find_backend`."""
+    configured_path = config_path or dask.config.get("servicex-layer.config-path")
+    if configured_path is not None:
+        path = Path(configured_path).expanduser()
         if not path.is_file():
-            raise ConfigError(f"There is no ServiceX configuration at {path}.")
+            raise ConfigError(f"The ServiceX configuration {path} does not exist.")
         return path
-    candidates = list(_candidates())
-    for path in candidates:
+    for path in _candidates():
         if path.is_file():
             return path
-    here, home = Path.cwd(), Path.home()
     raise ConfigError(
-        f"No ServiceX configuration found: neither .servicex nor servicex.yaml is in {here}, in "
-        f"the directories above it, or in {home}. Get one from your ServiceX backend's web page, "
-        "or name it in the setting servicex-layer.config-path."
+        f"No ServiceX configuration found: neither .servicex nor servicex.yaml is in {Path.cwd()}, "
+        f"in its parent directories, or in {Path.home()}. Get the file from the web page of your "
+        "ServiceX backend, or set servicex-layer.config-path to its path."
     )
 
 
@@ -188,21 +191,21 @@ def _candidates() -> Iterator[Path]:
 
 
 @functools.lru_cache(maxsize=8)
-def _read_file(path: Path, changed: int) -> dict[str, Any]:
-    del changed  # another file than the one that was read
+def _read_file(path: Path, mtime_ns: int) -> dict[str, Any]:
+    del mtime_ns  # only to notice that the file has changed
     try:
         config = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The ServiceX configuration {path} cannot be read: {error}.") from error
+        raise ConfigError(f"The ServiceX configuration {path} can't be read: {error}.") from error
     except yaml.YAMLError as error:
         # The parser's own message quotes the line, which may hold a token.
         mark = getattr(error, "problem_mark", None)
-        where = f" (line {mark.line + 1})" if mark is not None else ""
-        raise ConfigError(f"The ServiceX configuration {path} is not valid YAML{where}.") from None
+        line = f" (line {mark.line + 1})" if mark is not None else ""
+        raise ConfigError(f"The ServiceX configuration {path} is not valid YAML{line}.") from None
     if not isinstance(config, dict) or not config.get("api_endpoints"):
         raise ConfigError(
-            f"The ServiceX configuration {path} has no api_endpoints: a list of backends, each "
-            "with name, endpoint and, where it has authentication, token."
+            f"The ServiceX configuration {path} has no api_endpoints. It must be a list of "
+            "backends, each with name and endpoint, and with token if it has authentication."
         )
     return config
 
@@ -210,21 +213,21 @@ def _read_file(path: Path, changed: int) -> dict[str, Any]:
 def _backends(path: Path, config: dict[str, Any]) -> Iterator[Backend]:
     endpoints = config["api_endpoints"]
     for entry in endpoints if isinstance(endpoints, list) else [endpoints]:
-        given = entry if isinstance(entry, dict) else {}
-        missing = [key for key in ("endpoint", "name") if not given.get(key)]
+        keys = entry if isinstance(entry, dict) else {}
+        missing = [key for key in ("endpoint", "name") if not keys.get(key)]
         if missing:
             raise ConfigError(
                 f"An entry of api_endpoints in {path} has no {' and no '.join(missing)}."
             )
-        name, url, token = str(entry["name"]), str(entry["endpoint"]), entry.get("token") or None
+        name, url, token = str(keys["name"]), str(keys["endpoint"]), keys.get("token") or None
         if "@" in url:
             raise ConfigError(
-                f"The endpoint of {name} in {path} holds a user or a password; only a token can be "
-                "sent. Leave out what is before the @."
+                f"The endpoint of {name} in {path} holds a user name or a password, which are not "
+                "supported. Leave out what is before the @, and use a token."
             )
         if token is not None and not is_sendable(token):
             raise ConfigError(
-                f"The token of {name} in {path} is no line of ASCII characters. Get it again from "
-                "the backend's web page."
+                f"The token of {name} in {path} must be one line of ASCII characters. Get it again "
+                "from the backend's web page."
             )
         yield Backend(name, url.rstrip("/"), token)

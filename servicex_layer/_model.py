@@ -1,4 +1,4 @@
-"""Plain data: what a ServiceX server says, as Python values."""
+"""Plain data: backends, requests and result files, parsed from a server's answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = [
     "is_sendable",
 ]
 
-# How the names of the layers begin whose tasks wait for files; the rest is a hash.
+# Names of the layers whose tasks wait for files begin with this.
 FILE_LAYER = "servicex-file"
 
 
@@ -36,44 +36,48 @@ class Backend:
     url : str
         Its URL, without a slash at the end.
     token : str or None
-        The refresh token, where the backend has authentication. Never part of the repr.
+        The refresh token; ``None`` if the backend has no authentication. Never part of the repr.
     """
 
     name: str
     url: str
     token: str | None = field(default=None, repr=False)
 
+    def __str__(self) -> str:
+        """Return name and URL."""
+        return f"{self.name} at {self.url}"
+
 
 @dataclass(frozen=True, slots=True)
 class ResultFile:
-    """One finished file of a request: a row of its results that says ``success``.
+    """A result file: a row of the request's results with ``transform_status`` ``success``.
 
-    It says which file, not where its bytes are: a `Location` is asked for when it is read.
+    It has no URL: URLs expire, so a `Location` is looked up when the file is read.
 
     Parameters
     ----------
     id : int
-        The row's number in the server's database; grows with insertion, with holes. 0 where only
-        the object store lists the results.
+        The row's number in the server's database, which grows with holes; 0 if only the object
+        store lists the results.
     created_at : datetime.datetime
         When the server began to write the row (UTC). A row with an earlier time can become
-        visible after one with a later time.
+        visible after a row with a later time.
     name : str
         The name of the result in the object store.
     input : str
-        Path of the input file; empty where only the object store lists the results.
+        Path of the input file; empty if only the object store lists the results.
     events : int or None
-        Number of events that the transformer counted; ``None`` where that is not known.
+        Number of events that the transformer counted; ``None`` if unknown.
     size : int
         Size of the result in bytes.
     format : str
-        ``root-file``, ``root-rntuple`` or ``parquet``: that of the request.
+        The request's format: ``root-file``, ``root-rntuple`` or ``parquet``.
     volume : bool
-        Whether it is on a volume, where its name is its path.
+        Whether the file is on a volume: its name is then its path.
     number : int
-        Its place in the order of completion, from 0: the partition that it is.
+        Its place in the order of completion, from 0: the number of its partition.
     waited : float
-        How many seconds a task waited for it.
+        How long a task waited for it, in seconds.
     """
 
     id: int
@@ -89,38 +93,40 @@ class ResultFile:
 
     @property
     def order(self) -> tuple[datetime, int, str]:
-        """The place among files seen together: by time, ties by `id` and by name."""
+        """The key that sorts files seen together: by time, then by `id`, then by name."""
         return self.created_at, self.id, self.name
 
 
 @dataclass(frozen=True, slots=True)
 class NoFile:
-    """What a partition has instead of a file where the transform ended with fewer.
+    """A partition without a file: the transform ended with fewer files than partitions.
 
     Parameters
     ----------
     number : int
-        The partition.
+        The number of the partition.
     failed : str or None
-        The input file that has no result: of the partitions without a file, each has another one;
-        ``None`` where the backend names none.
+        A failed input file, another one for each partition; ``None`` if the backend names none.
+    reason : str or None
+        Why it failed, with the URL of the logs; ``None`` if the backend does not say.
     waited : float
-        How many seconds a task waited to know.
+        How long a task waited for the end of the transform, in seconds.
     """
 
     number: int
     failed: str | None = None
+    reason: str | None = None
     waited: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class ResultRow:
-    """One row of a request's results: a finished file, or the failure of one.
+    """A row of a request's results: a finished or a failed file.
 
     Parameters
     ----------
     file : ResultFile
-        The file; for a failure its name is ``none`` and its sizes are 0.
+        The file. A failed file can have a name and a size, too.
     success : bool
         Whether there is a result.
     """
@@ -130,12 +136,12 @@ class ResultRow:
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> ResultRow:
-        """Read a row as the server sends it.
+        """Parse a row of the server.
 
         Raises
         ------
         ProtocolError
-            Where a key is missing or holds something else than it should.
+            If a key is missing or has an invalid value.
         """
         try:
             file = ResultFile(
@@ -153,17 +159,17 @@ class ResultRow:
 
 @dataclass(frozen=True, slots=True)
 class StoreAccess:
-    """How a request's results in an S3 store can be had, as a status tells it.
+    """Address and keys of the S3 store of a request, from its status.
 
-    The keys are never part of a repr, and a pickle of this is one of ``None``: they stay in the
-    process that asked for them.
+    The keys stay in the process that requested the status: they are never part of a repr, and a
+    pickle of this loads as ``None``.
 
     Parameters
     ----------
     endpoint : str
         Host and port, without a scheme.
     secured : bool
-        Whether it speaks TLS.
+        Whether the store uses TLS.
     access_key, secret_key : str
         The keys of the store.
     """
@@ -174,16 +180,16 @@ class StoreAccess:
     secret_key: str = field(repr=False)
 
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
-        """Pickle nothing."""
+        """Pickle ``None``."""
         return type(None), ()
 
     def __str__(self) -> str:
-        """Give the store's URL."""
+        """Return the store's URL."""
         return f"{'https' if self.secured else 'http'}://{self.endpoint}"
 
     @classmethod
     def from_json(cls, status: Mapping[str, Any]) -> StoreAccess | None:
-        """Read it from a status as the server sends it; ``None`` where that has no store."""
+        """Parse a status of the server; ``None`` if it names no store."""
         endpoint = status.get("minio-endpoint")
         access_key, secret_key = status.get("minio-access-key"), status.get("minio-secret-key")
         if not endpoint or not access_key or not secret_key:
@@ -193,15 +199,15 @@ class StoreAccess:
         )
 
 
-# No request has more; with many more, an array of a partition for each would fill the memory.
-_MOST_FILES = 10_000_000
+# No request has more. An array of many more partitions would fill the memory.
+_MAX_FILES = 10_000_000
 
-_OVER = frozenset({"Complete", "Fatal", "Canceled", "Bad Dataset"})
+_TERMINAL = frozenset({"Complete", "Fatal", "Canceled", "Bad Dataset"})
 
 
 @dataclass(frozen=True, slots=True)
 class TransformStatus:
-    """The state of a request, as the server tells it.
+    """The status of a request.
 
     Parameters
     ----------
@@ -211,21 +217,21 @@ class TransformStatus:
         ``Submitted``, ``Pending Lookup``, ``Lookup``, ``Running``, ``Complete``, ``Fatal``,
         ``Canceled`` or ``Bad Dataset``.
     files, completed, failed : int
-        Number of input files known, with a result, and without.
+        Number of input files: known so far, finished with a result, and failed.
     result_format : str
         ``root-file``, ``root-rntuple`` or ``parquet``.
     destination : str
         ``object-store`` or ``volume``.
     failure_info : str
-        What the server says of a failure.
+        The server's description of a failure; empty if there is none.
     log_url : str or None
-        Where the transformers' logs are.
+        URL of the transformers' logs.
     store : StoreAccess or None
-        The S3 store of the results, where the server tells of one. Never part of the repr.
+        The S3 store of the results, if the status names one. Never part of the repr.
     did_id : int or None
         The number of the request's dataset.
     lookup : str
-        What the server says of the lookup of a bad dataset, such as ``does_not_exist``.
+        Why the lookup of a bad dataset failed, such as ``does_not_exist``; empty if unknown.
     """
 
     request_id: str
@@ -243,35 +249,63 @@ class TransformStatus:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether nothing more will happen."""
-        return self.status in _OVER
+        """Whether the request has ended."""
+        return self.status in _TERMINAL
+
+    @property
+    def may_still_complete(self) -> bool:
+        """Whether the request has ended, but may still become ``Complete``.
+
+        The server still accepts files that were in flight when the request was canceled. Wait
+        for a second poll with the same status and the same counters.
+        """
+        return self.status == "Canceled"
 
     @property
     def file_count_final(self) -> bool:
-        """Whether `files` is final: the dataset's lookup is over."""
+        """Whether the dataset's lookup has ended, so that `files` grows no more."""
         return self.is_terminal or self.status == "Running"
 
+    def explanation(self) -> str:
+        """Return why files or the request failed, and where the logs are; empty if unknown.
+
+        Examples
+        --------
+        >>> status = TransformStatus("a", "Fatal", 3, 1, 2, failure_info="No such branch: met")
+        >>> status.explanation()
+        'The server says: No such branch: met.'
+        """
+        sentences = []
+        if self.failure_info:
+            # It can be the text of an exception, with several lines.
+            sentences.append(f"The server says: {' '.join(self.failure_info.split()).rstrip('.')}.")
+        if self.lookup:
+            sentences.append(f"The lookup of its dataset ended with {self.lookup}.")
+        if self.log_url:
+            sentences.append(f"Logs: {self.log_url}")
+        return " ".join(sentences)
+
     def __str__(self) -> str:
-        """Tell the state in a line."""
+        """Return the status in one line."""
         return (
             f"{self.status}: {self.completed} of {self.files} files finished, {self.failed} failed"
         )
 
     @classmethod
     def from_json(cls, status: Mapping[str, Any]) -> TransformStatus:
-        """Read a status as the server sends it.
+        """Parse a status of the server.
 
         Raises
         ------
         ProtocolError
-            Where a key is missing or holds something else than it should.
+            If a key is missing or has an invalid value.
         """
         try:
             log_url = status.get("log-url")
             return cls(
                 request_id=_text(status["request_id"]),
                 status=_text(status["status"]),
-                files=_count(status["files"], _MOST_FILES),
+                files=_count(status["files"], _MAX_FILES),
                 completed=_count(status["files-completed"]),
                 failed=_count(status["files-failed"]),
                 result_format=str(status.get("result-format") or "root-file"),
@@ -287,18 +321,18 @@ class TransformStatus:
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where the bytes of one result are, for a while. Signed, so never part of a repr.
+    """A URL of one result until it expires. It is signed, so it is never part of a repr.
 
     Parameters
     ----------
     url : str
         An ``http`` or ``https`` URL.
     headers : mapping of str to str
-        Headers that must be sent along.
+        Headers that must be sent with the request.
     expires : float
-        Unix time, in seconds, at which the URL stops working.
+        Unix time at which the URL expires, in seconds.
     path : str or None
-        A path that this machine sees instead, where results go to a volume.
+        A path to read instead of the URL, if results are on a volume.
     """
 
     url: str = field(repr=False)
@@ -308,12 +342,12 @@ class Location:
 
 
 def is_sendable(token: object) -> bool:
-    """Tell whether a token can be sent in a header; the errors about others would show it."""
+    """Return whether a header can hold this token; the HTTP libraries' errors would show it."""
     return isinstance(token, str) and token.isascii() and token.isprintable()
 
 
 def _is_success(value: Any) -> bool:
-    # Anything else would be a file that is lost without a word.
+    # With any other value, a file would be lost silently.
     if value not in ("success", "failure"):
         raise ValueError(f"transform_status {value!r}")
     return bool(value == "success")
@@ -321,36 +355,36 @@ def _is_success(value: Any) -> bool:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value or "\0" in value:
-        raise ValueError(f"{value!r} is no text")
-    # JSON can hold what is no character; this raises a ValueError of its own.
+        raise ValueError(f"{value!r} is not a non-empty string")
+    # JSON can hold lone surrogates; encoding them raises a ValueError.
     value.encode()
     return value
 
 
-def _count(value: Any, most: int = 2**53) -> int:
-    """Read a number of things; none at all is 0. Cut to an integer, two could become one."""
+def _count(value: Any, maximum: int = 2**53) -> int:
+    """Parse a count or an id; ``None`` is 0. Fractions are refused: rounding could merge ids."""
     if value is None:
         return 0
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
-        raise ValueError(f"{value!r} is no integer")
-    if not 0 <= value <= most:
-        raise ValueError(f"{value!r} is not between 0 and {most}")
+        raise ValueError(f"{value!r} is not an integer")
+    if not 0 <= value <= maximum:
+        raise ValueError(f"{value!r} is not between 0 and {maximum}")
     return int(value)
 
 
 def _utc(text: str) -> datetime:
-    # ServiceX writes created_at without a zone, in UTC.
+    # created_at has no zone and is in UTC.
     time = datetime.fromisoformat(text)
-    # From where, and to where, there is room for what is reckoned with it.
+    # An overlap before it, or a margin after it, must still be a valid time.
     if not 1970 <= time.year < 9000:
         raise ValueError(f"the year {time.year}")
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
-def _malformed(what: str, value: object, error: Exception) -> ProtocolError:
+def _malformed(kind: str, value: object, error: Exception) -> ProtocolError:
     reason = f"no key {error}" if isinstance(error, KeyError) else str(error)
     keys = sorted(map(str, value)) if isinstance(value, Mapping) else type(value).__name__
     return ProtocolError(
-        f"The backend sent {what} that cannot be read ({reason}); it has {keys}. "
+        f"The backend sent {kind} that is malformed ({reason}); it has {keys}. "
         "Is the endpoint in servicex.yaml really a ServiceX server?"
     )

@@ -1,61 +1,95 @@
-"""Every exception and warning that a user of servicex_layer can meet, each under one base class.
+"""The exceptions and warnings of this package.
 
-Each carries one message that says what was wrong, with what, and what to do.
-Exceptions cross process borders on a cluster, so none has any other state.
+.. code-block:: text
+
+    ServiceXLayerError
+    ├── InvalidArgumentError (ValueError)
+    ├── MissingExtraError (ImportError)
+    ├── ConfigError
+    │   └── UnknownBackendError
+    ├── BackendError
+    │   ├── BackendUnreachableError
+    │   ├── AuthorizationError
+    │   ├── ProtocolError
+    │   └── UnknownRequestError
+    ├── RequestError
+    │   ├── TransformFatalError
+    │   ├── TransformCanceledError
+    │   ├── BadDatasetError
+    │   ├── FailedFilesError
+    │   ├── WaitTimeoutError
+    │   ├── PartitionCountError
+    │   └── CompletionOrderError
+    ├── ResultError
+    │   ├── CorruptResultError
+    │   ├── MissingObjectError
+    │   ├── TreeNotFoundError
+    │   │   └── NoTreeError
+    │   ├── AmbiguousTreeError
+    │   └── SchemaMismatchError
+    └── FormError
+
+    ServiceXLayerWarning (UserWarning)
+    ├── FailedFilesWarning
+    ├── RepeatedInputsWarning
+    └── InsecureClusterWarning
+
+Each message says what was wrong, with what, and what to do. An exception holds nothing but its
+message, so that it crosses process borders on a cluster.
 """
 
 
 class ServiceXLayerError(Exception):
-    """Base class of all exceptions of this package."""
+    """The base class of all exceptions of this package."""
 
 
 class InvalidArgumentError(ServiceXLayerError, ValueError):
-    """An argument has a value that no request could make sense of."""
+    """An argument has an invalid value."""
 
 
 class MissingExtraError(ServiceXLayerError, ImportError):
-    """A feature was used whose optional dependencies are not installed."""
+    """A feature needs an optional dependency that is not installed."""
 
 
-# The user's configuration
+# Configuration
 
 
 class ConfigError(ServiceXLayerError):
-    """``servicex.yaml`` or a setting is missing, broken or of the wrong kind."""
+    """``servicex.yaml`` or a setting is missing or invalid."""
 
 
 class UnknownBackendError(ConfigError):
-    """The backend asked for is not in ``servicex.yaml``."""
+    """The backend is not in ``servicex.yaml``."""
 
 
 # The backend
 
 
 class BackendError(ServiceXLayerError):
-    """The ServiceX backend did not do what was asked of it."""
+    """The ServiceX backend refused or failed to answer a call."""
 
 
 class BackendUnreachableError(BackendError):
-    """No connection to the backend, or no answer, for longer than can be waited out."""
+    """The backend did not answer within the timeouts, or its URL is invalid."""
 
 
 class AuthorizationError(BackendError):
-    """The backend rejected the token, or does not allow what was asked."""
+    """The backend or its object store rejected the credentials, or does not allow the call."""
 
 
 class ProtocolError(BackendError):
-    """The backend answered something that a ServiceX server does not answer."""
+    """The backend sent an answer that a ServiceX server does not send."""
 
 
 class UnknownRequestError(BackendError):
-    """The backend does not know the request: mistyped, deleted, or of another backend."""
+    """The backend does not know the request: it is mistyped, deleted, or on another backend."""
 
 
 # The request
 
 
 class RequestError(ServiceXLayerError):
-    """The request has ended, or goes on, in a way that gives no result."""
+    """The request can't give the result."""
 
 
 class TransformFatalError(RequestError):
@@ -67,15 +101,15 @@ class TransformCanceledError(RequestError):
 
 
 class BadDatasetError(RequestError):
-    """The request's dataset could not be looked up."""
+    """The lookup of the request's dataset failed."""
 
 
 class FailedFilesError(RequestError):
-    """Files of the request failed: any with ``on_failed="raise"``, or more than ``max_failed``."""
+    """Too many files failed: any with ``on_failed="raise"``, or more than ``max_failed``."""
 
 
 class WaitTimeoutError(RequestError):
-    """The next file did not come within the ``timeout`` setting."""
+    """Nothing happened for the duration of the ``timeout`` setting."""
 
 
 class PartitionCountError(RequestError):
@@ -83,9 +117,9 @@ class PartitionCountError(RequestError):
 
 
 class CompletionOrderError(RequestError):
-    """A file came after its place in the order of completion had been given out.
+    """Two computations of a session would number the files of a request differently.
 
-    Only where several processes share no feed; the result would not be exact.
+    Results of the two can't be combined. The message names both.
     """
 
 
@@ -93,47 +127,51 @@ class CompletionOrderError(RequestError):
 
 
 class ResultError(ServiceXLayerError):
-    """A result file cannot be read as what it should be."""
+    """A result file can't be read."""
 
 
 class CorruptResultError(ResultError):
-    """The bytes of a result are not those of the file that the server announced."""
+    """A result file is damaged: its bytes are not those that the server announced."""
 
 
 class MissingObjectError(ResultError):
-    """The object store does not have a result that the server reported."""
+    """The object store does not have, or does not give, a result that the server reported."""
 
 
 class TreeNotFoundError(ResultError):
-    """The tree asked for is not in the result file."""
+    """The result file does not have the requested tree."""
 
 
 class NoTreeError(TreeNotFoundError):
-    """The result file has no tree with an event in it."""
+    """The result file has no tree with events."""
 
 
 class AmbiguousTreeError(ResultError):
-    """The result file has several trees and none was chosen."""
+    """The result file has several trees, and none was chosen."""
 
 
 class SchemaMismatchError(ResultError):
-    """A result file does not match the form that was given for it."""
+    """A result file does not match the form."""
 
 
 class FormError(ServiceXLayerError):
-    """No form can be made of what was given as ``form``."""
+    """The argument ``form`` can't be turned into a form."""
 
 
 # Warnings
 
 
 class ServiceXLayerWarning(UserWarning):
-    """Base class of all warnings of this package."""
+    """The base class of all warnings of this package."""
 
 
 class FailedFilesWarning(ServiceXLayerWarning):
-    """Files of the request failed: as many partitions at the end of its array are empty."""
+    """Files of the request failed: as many partitions at the end of the array are empty."""
+
+
+class RepeatedInputsWarning(ServiceXLayerWarning):
+    """The request's dataset lists files more than once; each file is read once."""
 
 
 class InsecureClusterWarning(ServiceXLayerWarning):
-    """A token goes to a Dask cluster over a connection that others can read."""
+    """A token is sent to a Dask cluster over an unencrypted connection."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
+import contextlib
 import io
 import os
 import signal
+import ssl
 import tempfile
 import threading
 import time
@@ -19,9 +22,11 @@ import dask
 import numpy as np
 import psutil  # type: ignore[import-untyped]
 import pytest
+import trustme
 import uproot
 from distributed import Client, LocalCluster
 
+from servicex_layer.feed import loop_thread
 from servicex_layer.local import LocalServiceX
 
 ATLAS = "0fc6e51a5ea6dea107c195591d20a1b2-15.26710677._000019.pool.root.1"
@@ -52,13 +57,11 @@ def _is_helper(child: psutil.Process) -> bool:
 
 
 @pytest.fixture(autouse=True)
-def no_threads_left() -> Iterator[None]:
-    """Check that no thread waits for files after the test."""
+def nothing_left_running(until: Callable[[Callable[[], object]], None]) -> Iterator[None]:
+    """Check that what waits for files ends with the test; only the event loop's thread stays."""
     yield
-    end = time.monotonic() + 10
-    while left := [t.name for t in threading.enumerate() if t.name.startswith("servicex-layer")]:
-        assert time.monotonic() < end, f"{left} still run"
-        time.sleep(0.005)
+    until(lambda: not asyncio.all_tasks(loop_thread().loop))
+    until(lambda: not any(t.name.startswith("servicex-layer-") for t in threading.enumerate()))
 
 
 @pytest.fixture(autouse=True)
@@ -159,32 +162,59 @@ Answer = tuple[int, bytes, Mapping[str, str]]
 @pytest.fixture
 def serve() -> Iterator[Callable[[Callable[[str, str], Answer]], str]]:
     """Serve scripted HTTP answers: (status, body, headers)."""
-    servers: list[tuple[ThreadingHTTPServer, threading.Thread]] = []
+    with contextlib.ExitStack() as servers:
+        yield lambda answer: servers.enter_context(_http_server(answer, None))
 
-    def serve(answer: Callable[[str, str], Answer]) -> str:
-        class Handler(BaseHTTPRequestHandler):
-            def handle_any(self) -> None:
-                self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                status, body, headers = answer(self.command, self.path)
-                self.send_response(status)
-                for name, value in {"Content-Length": str(len(body)), **headers}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(body)
 
-            do_GET = do_POST = handle_any  # noqa: N815  (names of http.server)
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """Return a certificate authority that no machine trusts."""
+    return trustme.CA()
 
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-                pass
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        servers.append((server, thread))
-        return f"http://127.0.0.1:{server.server_address[1]}"
+@pytest.fixture
+def serve_tls(authority: trustme.CA) -> Iterator[Callable[[Callable[[str, str], Answer]], str]]:
+    """Serve scripted HTTPS answers, with a certificate of the authority."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with contextlib.ExitStack() as servers:
+        yield lambda answer: servers.enter_context(_http_server(answer, context))
 
-    yield serve
-    for server, thread in servers:
+
+@contextlib.contextmanager
+def _http_server(
+    answer: Callable[[str, str], Answer], context: ssl.SSLContext | None
+) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def handle_any(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            status, body, headers = answer(self.command, self.path)
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = handle_any  # noqa: N815  (names of http.server)
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+            pass
+
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            # A client that refuses the certificate ends the handshake.
+            if context is None:
+                super().handle_error(request, client_address)
+
+    server = Server(("127.0.0.1", 0), Handler)
+    if context is not None:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        scheme = "http" if context is None else "https"
+        yield f"{scheme}://127.0.0.1:{server.server_address[1]}"
+    finally:
         server.shutdown()
         thread.join()
         server.server_close()

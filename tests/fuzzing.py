@@ -1,4 +1,4 @@
-"""A server that says anything: true answers of a ServiceX, changed at random, over real HTTP."""
+"""Compute with a server whose answers are those of a ServiceX, changed at random."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ statuses = st.sampled_from([204, 206, 304, 400, 401, 403, 404, 418, 500, 503])
 
 
 class Server:
-    """Answers by route with what it was given, and with the bytes of results."""
+    """The answers of a server, by route, and the result files."""
 
     def __init__(self) -> None:
         self.answers: dict[str, tuple[int, bytes]] = {}
@@ -65,7 +65,7 @@ class Server:
         self.url = ""
 
     def answer(self, path: str) -> tuple[int, bytes]:
-        """Answer a call."""
+        """Return the status and the body of an answer."""
         path = path.partition("?")[0]
         if path.startswith("/result/"):
             index = path.removeprefix("/result/")
@@ -76,8 +76,8 @@ class Server:
         route = "file-urls" if last == "file-urls" else names.get(last, "status")
         return self.answers[route]
 
-    def truth(self, request_id: str, failed: list[bool]) -> dict[str, Document]:
-        """Give what a ServiceX would say of a request that is complete."""
+    def correct_answers(self, request_id: str, failed: list[bool]) -> dict[str, Document]:
+        """Return the answers of a ServiceX about a complete request, by route."""
         count = len(failed)
         rows = [
             {
@@ -129,7 +129,7 @@ class Server:
 
 @contextmanager
 def serving() -> Iterator[Server]:
-    """Serve over HTTP, and have this process use it."""
+    """Serve over HTTP, as the backend of this process."""
     server = Server()
 
     class Handler(BaseHTTPRequestHandler):
@@ -149,11 +149,11 @@ def serving() -> Iterator[Server]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    class Quiet(ThreadingHTTPServer):
+    class QuietServer(ThreadingHTTPServer):
         def handle_error(self, *_: Any) -> None:
-            """Say nothing of clients that hang up."""
+            """Ignore clients that hang up."""
 
-    http = Quiet(("127.0.0.1", 0), Handler)
+    http = QuietServer(("127.0.0.1", 0), Handler)
     server.url = f"http://127.0.0.1:{http.server_address[1]}"
     thread = Thread(target=http.serve_forever, args=(0.01,))
     thread.start()
@@ -172,19 +172,19 @@ def serving() -> Iterator[Server]:
 
 
 def run(examples: int) -> tuple[Counter[str], float]:
-    """Compute so many times with answers changed at random.
+    """Compute a number of times with answers changed at random.
 
     Returns
     -------
     outcomes : collections.Counter
-        How often it was the right result, and how often which error.
+        The number of right results, and of each kind of error.
     longest : float
-        Seconds that the longest took.
+        Seconds of the longest computation.
 
     Raises
     ------
     BaseException
-        What came out of a computation that was neither.
+        If a computation gave a wrong result, or an error that is not of this package.
     """
     outcomes: Counter[str] = Counter()
     longest = 0.0
@@ -201,10 +201,10 @@ def run(examples: int) -> tuple[Counter[str], float]:
         @given(st.data())
         def compute(data: st.DataObject) -> None:
             nonlocal longest
-            # Of one length, as what is drawn depends on that of the answers.
+            # Ids of one length: Hypothesis draws by the length of the answers.
             request_id = f"request-{next(numbers):08}"
             failed = data.draw(st.lists(st.booleans(), max_size=_FILES))
-            documents = server.truth(request_id, failed)
+            documents = server.correct_answers(request_id, failed)
             server.answers = {
                 route: (200, json.dumps(document).encode()) for route, document in documents.items()
             }
@@ -223,12 +223,13 @@ def _outcome(request_id: str, failed: list[bool]) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FailedFilesWarning)
         try:
-            found = from_servicex(request_id, form=FORM).x.compute(scheduler="sync").tolist()
+            x = from_servicex(request_id, form=FORM).x.compute(scheduler="sync").tolist()
         except ServiceXLayerError as error:
             return type(error).__name__
-    expected = [x for index, fails in enumerate(failed) if not fails for x in _events(index)]
-    # Changed times change the order of the files, and nothing else.
-    assert sorted(found) == expected, f"{found} is wrong, {expected} is right"
+    kept = [index for index, fails in enumerate(failed) if not fails]
+    expected = [value for index in kept for value in _events(index)]
+    # Changed times may change the order of the files.
+    assert sorted(x) == expected, f"{x} is wrong, {expected} is right"
     return "the right result"
 
 
@@ -247,7 +248,7 @@ def _changed(draw: Callable[..., Any], document: Document) -> tuple[int, bytes]:
 
 
 def _mutated(draw: Callable[..., Any], document: Document) -> Document:
-    """Change one place of a document: another value, none, twice, or that of another place."""
+    """Replace, delete, repeat or copy a value somewhere in a document."""
     document = json.loads(json.dumps(document))
     places = list(_places(document))
     if not places:
@@ -260,7 +261,7 @@ def _mutated(draw: Callable[..., Any], document: Document) -> Document:
         container.insert(key, container[key])
     elif change == "copy":
         other, place = draw(st.sampled_from(places))
-        # A server that gives one result's URL for another cannot be found out.
+        # No client can notice a server that gives one result's URL for another.
         if not _holds_url(other[place]):
             container[key] = json.loads(json.dumps(other[place]))
     else:

@@ -35,12 +35,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("directory", ["project/analysis", "project", ".", "home"])
 @pytest.mark.parametrize("name", [".servicex", "servicex.yaml"])
-def test_found_here_above_and_at_home(project: Path, directory: str, name: str):
-    (project / directory / name).write_text(only("found"))
-    assert find_backend().name == "found"
+def test_the_file_is_found_in_the_working_directory_its_parents_and_at_home(
+    project: Path, directory: str, name: str
+):
+    (project / directory / name).write_text(only("far"))
+    assert find_backend().name == "far"
 
 
-def test_the_first_found_is_used(project: Path):
+def test_the_nearest_file_is_used(project: Path):
     places = [
         "project/analysis/.servicex",
         "project/analysis/servicex.yaml",
@@ -57,30 +59,30 @@ def test_the_first_found_is_used(project: Path):
         (project / place).unlink()
 
 
-def test_found_nowhere_says_where_it_was_looked_for(project: Path):
+def test_a_missing_file_is_an_error_that_lists_the_directories(project: Path):
     with pytest.raises(ConfigError) as caught:
         find_backend()
     for word in (".servicex", "servicex.yaml", str(project / "project/analysis"), "home"):
         assert word in str(caught.value)
 
 
-def test_named_file_goes_before_those_looked_for(project: Path):
+def test_a_path_takes_precedence_over_the_search(project: Path):
     Path("servicex.yaml").write_text(only("here"))
-    (project / "given.yaml").write_text(only("given"))
+    (project / "other.yaml").write_text(only("other"))
     (project / "home" / "tilde.yaml").write_text(only("tilde"))
-    assert find_backend(config_path=project / "given.yaml").name == "given"
+    assert find_backend(config_path=project / "other.yaml").name == "other"
     with dask.config.set({"servicex-layer.config-path": "~/tilde.yaml"}):
         assert find_backend().name == "tilde"
-        assert find_backend(config_path=project / "given.yaml").name == "given"
+        assert find_backend(config_path=project / "other.yaml").name == "other"
 
 
-def test_named_file_that_is_missing_is_not_looked_for_elsewhere(project: Path):
+def test_a_path_that_does_not_exist_is_an_error(project: Path):
     Path("servicex.yaml").write_text(only("here"))
     with pytest.raises(ConfigError, match=r"missing\.yaml"):
         find_backend(config_path=project / "missing.yaml")
 
 
-def test_default_is_the_first_or_the_one_named(project: Path):
+def test_the_default_is_the_default_endpoint_or_the_first(project: Path):
     Path("servicex.yaml").write_text(TWO)
     assert find_backend().name == "one"
     Path("servicex.yaml").write_text(TWO + "default_endpoint: two\n")
@@ -88,7 +90,20 @@ def test_default_is_the_first_or_the_one_named(project: Path):
     assert find_backend("one").name == "one"
 
 
-def test_backend_has_url_and_token_and_hides_the_token(project: Path):
+@pytest.mark.parametrize("url", ["https://two.example", "https://two.example/"])
+def test_a_backend_is_found_by_its_url(project: Path, url: str):
+    Path("servicex.yaml").write_text(TWO)
+    assert find_backend(url).name == "two"
+
+
+def test_the_first_of_several_backends_with_one_url_is_used(project: Path):
+    again = "  - name: again\n    endpoint: http://one.example\n"
+    Path("servicex.yaml").write_text(TWO + again)
+    assert find_backend("http://one.example").name == "one"
+    assert find_backend("again").url == "http://one.example"
+
+
+def test_a_backend_has_url_and_token_and_hides_the_token(project: Path):
     Path("servicex.yaml").write_text(TWO)
     one, two = find_backend("one"), find_backend("two")
     assert (one.url, one.token) == ("http://one.example", None)
@@ -100,11 +115,12 @@ def test_backend_has_url_and_token_and_hides_the_token(project: Path):
     ("text", "name", "words"),
     [
         (TWO, "three", ["'three'", "one, two", "servicex.yaml"]),
+        (TWO, "https://three.example", ["three.example", "one, two", "servicex.yaml"]),
         (TWO + "default_endpoint: four", None, ["default_endpoint", "'four'", "one, two"]),
         (TWO + "default_endpoint: [one]", None, ["default_endpoint", "one, two"]),
     ],
 )
-def test_unknown_backend_names_those_there_are(
+def test_an_unknown_backend_is_an_error_that_lists_the_backends(
     project: Path, text: str, name: str | None, words: list[str]
 ):
     Path("servicex.yaml").write_text(text)
@@ -125,12 +141,12 @@ def test_unknown_backend_names_those_there_are(
         (b"api_endpoints: [{name: one, endpoint: , token: secret}]", "no endpoint"),
         (b"api_endpoints: [{name: , endpoint: 'http://one.example'}]", "no name"),
         (b"api_endpoints:\n  - token: secret: [", r"not valid YAML \(line 2\)"),
-        (b"api_endpoints: '\xff\xfe'", "cannot be read"),
+        (b"api_endpoints: '\xff\xfe'", "can't be read"),
         (b"api_endpoints: [{name: one, endpoint: 'http://me:secret@one.example'}]", "password"),
         (b'api_endpoints: [{name: one, endpoint: e, token: "a secret\\nline"}]', "ASCII"),
     ],
 )
-def test_broken_file_is_named_and_its_secrets_are_not(project: Path, text: bytes, words: str):
+def test_an_invalid_file_is_an_error_without_its_secrets(project: Path, text: bytes, words: str):
     Path("servicex.yaml").write_bytes(text)
     with pytest.raises(ConfigError, match=words) as caught:
         find_backend()
@@ -141,13 +157,13 @@ def test_broken_file_is_named_and_its_secrets_are_not(project: Path, text: bytes
 @pytest.mark.parametrize(
     ("value", "expected"), [("50ms", 0.05), ("2 minutes", 120.0), (3, 3.0), (0, 0.0), (None, None)]
 )
-def test_seconds(value: object, expected: float | None):
+def test_durations_are_read_in_seconds(value: object, expected: float | None):
     with dask.config.set({"servicex-layer.timeout": value}):
         assert seconds("timeout") == expected
 
 
 @pytest.mark.parametrize("value", ["soon", -1, "-2s", [1], "nan", float("nan")])
-def test_seconds_of_no_time(value: object):
+def test_an_invalid_duration_is_an_error(value: object):
     with (
         dask.config.set({"servicex-layer.timeout": value}),
         pytest.raises(ConfigError, match=r"servicex-layer\.timeout"),
@@ -156,7 +172,7 @@ def test_seconds_of_no_time(value: object):
 
 
 @pytest.mark.parametrize("value", ["large", "8 apples", [1], None])
-def test_bytes_of_no_size(value: object):
+def test_an_invalid_size_is_an_error(value: object):
     with (
         dask.config.set({"servicex-layer.range-threshold": value}),
         pytest.raises(ConfigError, match=r"servicex-layer\.range-threshold"),
@@ -170,7 +186,7 @@ def test_bytes_of_no_size(value: object):
         "poll-interval",
         "poll-interval-max",
         "overlap",
-        "settle",
+        "forget-after",
         "timeout",
         "connect-timeout",
         "read-timeout",

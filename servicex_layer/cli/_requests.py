@@ -1,4 +1,4 @@
-"""The commands that tell of a request: ``status`` and ``files``."""
+"""The commands ``status`` and ``files``, which show a request."""
 
 from __future__ import annotations
 
@@ -7,27 +7,35 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from servicex_layer._config import find_backend, seconds
 from servicex_layer._model import Backend, ResultRow, TransformStatus
 from servicex_layer.backend import get_status, list_files
-from servicex_layer.errors import ServiceXLayerError
+from servicex_layer.cli._errors import errors_without_traceback
 
 __all__ = ["files", "status"]
 
-# What a command tells: whether the request is over, for programs, and for people.
-Told = tuple[bool, Any, str]
+
+class Snapshot(NamedTuple):
+    """The state of a request at one time, as a command prints it."""
+
+    is_terminal: bool
+    json: Any
+    text: str
 
 
-def _options(command: Callable[..., None]) -> Callable[..., None]:
+def _request_options(command: Callable[..., None]) -> Callable[..., None]:
     for decorate in (
-        click.option("--watch", is_flag=True, help="Tell again of every change, to the end."),
-        click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs."),
+        click.option("--watch", is_flag=True, help="Print every change until the request ends."),
+        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
         click.option(
-            "--backend", metavar="NAME", help="In servicex.yaml.", show_default="its default"
+            "--backend",
+            metavar="NAME",
+            help="Backend in servicex.yaml.",
+            show_default="the default backend",
         ),
         click.argument("request_id", metavar="REQUEST"),
     ):
@@ -36,87 +44,87 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command()
-@_options
+@_request_options
 def status(*, request_id: str, backend: str | None, as_json: bool, watch: bool) -> None:
-    """Tell how far REQUEST is.
+    """Show the status of REQUEST.
 
-    With --json it prints an object; with --json --watch one for each change, a line each.
+    With --json, prints an object; with --json --watch, one object per change and line.
     """
 
-    def tell(found: Backend) -> Told:
-        state = asyncio.run(get_status(found, request_id))
-        return state.is_terminal, _status_for_programs(state), _status_for_people(found, state)
+    def snapshot(backend: Backend) -> Snapshot:
+        state = asyncio.run(get_status(backend, request_id))
+        return Snapshot(state.is_terminal, _status_as_json(state), _status_as_text(backend, state))
 
-    _run(backend, tell, as_json=as_json, watch=watch)
+    _print_snapshots(backend, snapshot, as_json=as_json, watch=watch)
 
 
 @click.command()
-@_options
+@_request_options
 def files(*, request_id: str, backend: str | None, as_json: bool, watch: bool) -> None:
     """List the finished and failed files of REQUEST, by time.
 
-    With --json it prints a list; with --json --watch one for each change, a line each.
+    With --json, prints a list; with --json --watch, one list per change and line.
     """
 
-    def tell(found: Backend) -> Told:
-        state, rows = asyncio.run(list_files(found, request_id))
-        for_people = f"{_files_for_people(rows)}\n{state}"
-        return state.is_terminal, [_file_for_programs(row) for row in rows], for_people
+    def snapshot(backend: Backend) -> Snapshot:
+        state, rows = asyncio.run(list_files(backend, request_id))
+        return Snapshot(
+            state.is_terminal,
+            [_file_as_json(row, state) for row in rows],
+            "\n".join([_files_as_text(rows), str(state), *_failure_lines(state)]),
+        )
 
-    _run(backend, tell, as_json=as_json, watch=watch)
+    _print_snapshots(backend, snapshot, as_json=as_json, watch=watch)
 
 
-def _run(
-    backend: str | None, tell: Callable[[Backend], Told], *, as_json: bool, watch: bool
+def _print_snapshots(
+    backend: str | None, snapshot: Callable[[Backend], Snapshot], *, as_json: bool, watch: bool
 ) -> None:
-    try:
-        found = find_backend(backend)
-        shown: list[str] = []
-        for for_programs, for_people in _changes(found, tell, watch=watch):
+    with errors_without_traceback():
+        lines_on_screen = 0
+        for state in _changes(find_backend(backend), snapshot, watch=watch):
             if as_json:
-                click.echo(json.dumps(for_programs, indent=None if watch else 2))
+                click.echo(json.dumps(state.json, indent=None if watch else 2))
                 continue
-            if shown and sys.stdout.isatty():
-                # over what was shown before
-                click.echo(f"\x1b[{len(shown)}A\x1b[J", nl=False)
-            shown = for_people.splitlines()
-            click.echo(for_people)
-    except ServiceXLayerError as error:
-        raise click.ClickException(str(error)) from error
+            if lines_on_screen and sys.stdout.isatty():
+                # move the cursor up and clear: the new snapshot replaces the old one
+                click.echo(f"\x1b[{lines_on_screen}A\x1b[J", nl=False)
+            lines_on_screen = len(state.text.splitlines())
+            click.echo(state.text)
 
 
 def _changes(
-    found: Backend, tell: Callable[[Backend], Told], *, watch: bool
-) -> Iterator[tuple[Any, str]]:
-    before = None
+    backend: Backend, snapshot: Callable[[Backend], Snapshot], *, watch: bool
+) -> Iterator[Snapshot]:
+    previous = None
     while True:
-        over, for_programs, for_people = tell(found)
-        if for_programs != before:
-            yield for_programs, for_people
-        if over or not watch:
+        state = snapshot(backend)
+        if state != previous:
+            yield state
+        if state.is_terminal or not watch:
             return
-        before = for_programs
+        previous = state
         time.sleep(seconds("poll-interval") or 0.0)
 
 
-def _status_for_programs(state: TransformStatus) -> dict[str, Any]:
+def _status_as_json(state: TransformStatus) -> dict[str, Any]:
     return {
         "request_id": state.request_id,
         "status": state.status,
         "files": state.files,
         "completed": state.completed,
         "failed": state.failed,
-        "counted": state.file_count_final,
-        "over": state.is_terminal,
+        "file_count_final": state.file_count_final,
+        "is_terminal": state.is_terminal,
         "result_format": state.result_format,
         "failure_info": state.failure_info,
         "log_url": state.log_url,
     }
 
 
-def _status_for_people(backend: Backend, state: TransformStatus) -> str:
+def _status_as_text(backend: Backend, state: TransformStatus) -> str:
     so_far = "" if state.file_count_final else " so far"
-    told = {
+    lines = {
         "Request": state.request_id,
         "Backend": f"{backend.name}, {backend.url}",
         "Status": state.status,
@@ -124,13 +132,22 @@ def _status_for_people(backend: Backend, state: TransformStatus) -> str:
             f"{state.files} looked up{so_far}, {state.completed} finished, {state.failed} failed"
         ),
         "Format": state.result_format,
-        "Failure": state.failure_info,
-        "Logs": state.log_url,
     }
-    return "\n".join(f"{name:<8} {value}" for name, value in told.items() if value)
+    labelled = [_labelled(label, value) for label, value in lines.items()]
+    return "\n".join([*labelled, *_failure_lines(state)])
 
 
-def _file_for_programs(row: ResultRow) -> dict[str, Any]:
+def _failure_lines(state: TransformStatus) -> list[str]:
+    # The text can have several lines: of an exception, for example.
+    lines = {"Failure": " ".join(state.failure_info.split()), "Logs": state.log_url}
+    return [_labelled(label, value) for label, value in lines.items() if value]
+
+
+def _labelled(label: str, value: str) -> str:
+    return f"{label:<8} {value}"
+
+
+def _file_as_json(row: ResultRow, state: TransformStatus) -> dict[str, Any]:
     file = row.file
     return {
         "input": file.input,
@@ -139,10 +156,12 @@ def _file_for_programs(row: ResultRow) -> dict[str, Any]:
         "events": file.events,
         "bytes": file.size,
         "name": file.name if row.success else None,
+        "failure_info": None if row.success else state.failure_info or None,
+        "log_url": None if row.success else state.log_url,
     }
 
 
-def _files_for_people(rows: Sequence[ResultRow]) -> str:
+def _files_as_text(rows: Sequence[ResultRow]) -> str:
     table = [("time (UTC)", "", "events", "bytes", "input")]
     for row in rows:
         file = row.file
@@ -153,6 +172,6 @@ def _files_for_people(rows: Sequence[ResultRow]) -> str:
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return "\n".join(
         f"{time:<{widths[0]}}  {outcome:<{widths[1]}}  {events:>{widths[2]}}  "
-        f"{size:>{widths[3]}}  {name}"
-        for time, outcome, events, size, name in table
+        f"{size:>{widths[3]}}  {path}"
+        for time, outcome, events, size, path in table
     )

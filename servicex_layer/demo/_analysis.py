@@ -1,4 +1,4 @@
-"""What the demo computes: a histogram, lazily over an array and plainly over files."""
+"""The analyses of the demo: a histogram, filled lazily from an array or directly from files."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from typing import Any
 
 import awkward as ak
 import hist
+import hist.dask
 import uproot
 import vector
 from awkward.forms import Form
 from dask_awkward.lib.core import Array, map_partitions
-from dask_histogram.core import PartitionedHistogram, partitioned_factory
 
 from servicex_layer.demo._events import MUON_MASS
 
-__all__ = ["Analysis", "dimuon_mass", "of_column"]
+__all__ = ["Analysis", "column_values", "dimuon_mass"]
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """A histogram of something that the events of a tree have.
+    """A one-dimensional histogram of the events of a tree.
 
     Parameters
     ----------
     tree : str
         The tree's name.
     columns : sequence of str
-        What is needed of it.
+        The columns that the analysis reads.
     form : awkward.forms.Form or str
-        What an event looks like with these columns.
+        The form of an event with these columns.
     values : callable
-        Makes of an array of events the one-dimensional array of what is filled.
+        Takes an array of events and returns the one-dimensional array of values to fill.
     axis : hist.axis.Regular
-        The histogram's axis; its label goes to the picture.
+        The histogram's axis; the picture shows its label.
     unit : str
-        The unit of the axis, where it is known.
+        The unit of the axis; empty if it is not known.
     entry : str
-        What the histogram counts.
+        The name of one entry, in the plural.
     """
 
     tree: str
@@ -50,26 +50,24 @@ class Analysis:
     unit: str
     entry: str
 
-    def fill_lazily(self, events: Array) -> PartitionedHistogram:
-        """Make the histograms of the partitions of a lazy array."""
-        return partitioned_factory(map_partitions(self.values, events), histref=self.empty())
+    def fill_lazily(self, events: Array) -> hist.dask.Hist[Any]:
+        """Return a lazy histogram of a lazy array."""
+        lazy: hist.dask.Hist[Any] = hist.dask.Hist(self.axis)
+        lazy.fill(map_partitions(self.values, events))
+        return lazy
 
     def fill_plainly(self, files: Iterable[str]) -> hist.Hist[Any]:
-        """Fill a histogram from files, with Uproot and nothing else."""
-        filled = self.empty()
+        """Return the histogram of files, read with plain Uproot."""
+        histogram: hist.Hist[Any] = hist.Hist(self.axis)
         for path in files:
             with uproot.open({path: None}) as file:
                 events = file[self.tree].arrays(filter_name=list(self.columns))
-            filled.fill(ak.to_numpy(self.values(events)))
-        return filled
-
-    def empty(self) -> hist.Hist[Any]:
-        """Give the histogram without entries."""
-        return hist.Hist(self.axis)
+            histogram.fill(ak.to_numpy(self.values(events)))
+        return histogram
 
 
 def dimuon_mass(tree: str) -> Analysis:
-    """Give the analysis of the demo's own files: the mass of pairs of opposite charge."""
+    """Return the analysis of the generated files: the mass of muon pairs of opposite charge."""
     return Analysis(
         tree=tree,
         columns=("Muon_pt", "Muon_eta", "Muon_phi", "Muon_charge"),
@@ -84,17 +82,17 @@ def dimuon_mass(tree: str) -> Analysis:
     )
 
 
-def of_column(tree: str, column: str, form: Form, span: tuple[float, float]) -> Analysis:
-    """Give the analysis of any column of numbers, or of lists of numbers.
+def column_values(tree: str, column: str, form: Form, span: tuple[float, float]) -> Analysis:
+    """Return the analysis of any column of numbers, or of lists of numbers.
 
     Parameters
     ----------
     tree, column : str
-        Their names.
+        The names of the tree and of its column.
     form : awkward.forms.Form
-        What an event with this column looks like.
+        The form of an event with this column.
     span : tuple of float
-        The least and the greatest value on the axis; others are counted in its overflows.
+        The lower and upper edge of the axis.
     """
     return Analysis(
         tree=tree,

@@ -1,4 +1,4 @@
-"""Input for the demo: ROOT files of Z bosons that decay to two muons."""
+"""Generated input for the demo: ROOT files of Z bosons that decay to two muons."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ TREE = "events"
 _Z_MASS = 91.2
 _Z_WIDTH = 2.5
 MUON_MASS = 0.1057
-_MASSES = 60.0, 120.0
+_MASS_RANGE = 60.0, 120.0
 
 
 def write_file(path: Path, events: int, seed: int) -> None:
-    """Write a ROOT file of Z to two muons.
+    """Write a ROOT file of Z bosons that decay to two muons.
 
-    A tree with the jagged branches ``Muon_pt``, ``Muon_eta``, ``Muon_phi`` and ``Muon_charge``.
-    The muons of an event are the two of its Z, as far as a detector would see them, and a few
-    that have nothing to do with it.
+    Its tree has the jagged branches ``Muon_pt``, ``Muon_eta``, ``Muon_phi`` and ``Muon_charge``.
+    Each event has the muons of one Z within the acceptance, and some unrelated ones.
 
     Parameters
     ----------
@@ -35,25 +34,25 @@ def write_file(path: Path, events: int, seed: int) -> None:
     events : int
         Number of events.
     seed : int
-        Decides all that is random.
+        The seed of the random numbers.
     """
     generator = np.random.default_rng(seed)
-    muons = [*_from_z(generator, events), _others(generator, events)]
+    muons = [*_muons_from_z(generator, events), _unrelated_muons(generator, events)]
     table = {name: np.concatenate([muon[name] for muon in muons]) for name in muons[0]}
-    seen = (np.abs(table["eta"]) < 2.4) & (table["pt"] > 3.0)
-    order = np.argsort(table["event"][seen], kind="stable")
-    counts = np.bincount(table["event"][seen], minlength=events)
+    accepted = (np.abs(table["eta"]) < 2.4) & (table["pt"] > 3.0)
+    order = np.argsort(table["event"][accepted], kind="stable")
+    counts = np.bincount(table["event"][accepted], minlength=events)
     columns = {
-        name: ak.unflatten(table[name][seen][order].astype(kind), counts)
-        for name, kind in {"pt": "f4", "eta": "f4", "phi": "f4", "charge": "i4"}.items()
+        name: ak.unflatten(table[name][accepted][order].astype(dtype), counts)
+        for name, dtype in {"pt": "f4", "eta": "f4", "phi": "f4", "charge": "i4"}.items()
     }
     with uproot.recreate(path) as file:
-        kinds = "{pt: float32, eta: float32, phi: float32, charge: int32}"
-        tree = file.mktree(TREE, {"Muon": f"var * {kinds}"})
+        muon_type = "{pt: float32, eta: float32, phi: float32, charge: int32}"
+        tree = file.mktree(TREE, {"Muon": f"var * {muon_type}"})
         tree.extend({"Muon": ak.zip(columns)})
 
 
-def _from_z(generator: np.random.Generator, events: int) -> list[dict[str, np.ndarray]]:
+def _muons_from_z(generator: np.random.Generator, events: int) -> list[dict[str, np.ndarray]]:
     mass = _breit_wigner(generator, events)
     pt = generator.exponential(15.0, events)
     rapidity = generator.normal(0.0, 1.2, events)
@@ -74,7 +73,7 @@ def _from_z(generator: np.random.Generator, events: int) -> list[dict[str, np.nd
 
 
 def _breit_wigner(generator: np.random.Generator, events: int) -> np.ndarray:
-    low, high = (np.arctan(2 * (mass - _Z_MASS) / _Z_WIDTH) for mass in _MASSES)
+    low, high = (np.arctan(2 * (mass - _Z_MASS) / _Z_WIDTH) for mass in _MASS_RANGE)
     return _Z_MASS + _Z_WIDTH / 2 * np.tan(generator.uniform(low, high, events))
 
 
@@ -96,7 +95,7 @@ def _measured(
     }
 
 
-def _others(generator: np.random.Generator, events: int) -> dict[str, np.ndarray]:
+def _unrelated_muons(generator: np.random.Generator, events: int) -> dict[str, np.ndarray]:
     event = np.repeat(np.arange(events), generator.poisson(0.3, events))
     return {
         "event": event,

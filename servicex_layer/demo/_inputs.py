@@ -1,4 +1,4 @@
-"""The user's own files as the demo's input, looked at beforehand."""
+"""The user's files as input of the demo, checked before they are submitted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import uproot
 from awkward.forms import Form, RecordForm
 
-from servicex_layer.demo._analysis import Analysis, of_column
+from servicex_layer.demo._analysis import Analysis, column_values
 from servicex_layer.errors import InvalidArgumentError
 
 __all__ = ["analysis_of"]
@@ -20,59 +20,59 @@ _TREES = ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple")
 
 
 def analysis_of(files: Sequence[str], tree: str, column: str) -> Analysis:
-    """Give the analysis of a column of files, its form and range taken from the first one.
+    """Return the analysis of a column of files, with the form and range of the first file.
 
     Raises
     ------
     InvalidArgumentError
-        Where a file cannot be read, has no such tree or column, or holds no numbers there.
+        If a file cannot be read, has no such tree or column, or the column holds no numbers.
     """
     first = None
     for path in files:
-        array = _column_of(path, tree, column, stop=None if first is None else 0)
+        array = _read_column(path, tree, column, stop=None if first is None else 0)
         if first is None:
             first = array
     if first is None:
-        raise InvalidArgumentError("There is no file to run on.")
+        raise InvalidArgumentError("No input files. Name at least one ROOT file.")
     form = RecordForm([first.layout.form], [column])
-    return of_column(tree, column, form, _span(first))
+    return column_values(tree, column, form, _span(first))
 
 
-def _column_of(path: str, tree: str, column: str, stop: int | None) -> ak.Array:
+def _read_column(path: str, tree: str, column: str, stop: int | None) -> ak.Array:
     """Read the column as the embedded ServiceX does."""
     if "://" not in path and not Path(path).is_file():
-        raise InvalidArgumentError(f"There is no file {path}.")
+        raise InvalidArgumentError(f"The input file {path} does not exist.")
     try:
-        # A text would be split at its last colon.
+        # A mapping, because Uproot splits a string at its last colon.
         with uproot.open({path: None}) as file:
-            _check_tree(file, path, tree)
-            found = file[tree].arrays(filter_name=[column], entry_stop=stop)
+            _require_tree(file, path, tree)
+            array = file[tree].arrays(filter_name=[column], entry_stop=stop)
             columns = file[tree].keys(recursive=False)
     except InvalidArgumentError:
         raise
     except Exception as error:
-        # Uproot's own errors put the reason below the circumstances, and into this attribute.
-        said = str(getattr(error, "message", error)).strip()
-        reason = (said or type(error).__name__).splitlines()[0]
+        # Uproot's errors begin with the context; their attribute `message` is the reason alone.
+        message = str(getattr(error, "message", error)).strip()
+        reason = (message or type(error).__name__).splitlines()[0]
         raise InvalidArgumentError(f"{path} cannot be read as a ROOT file: {reason}") from error
-    if found.fields != [column]:
+    if array.fields != [column]:
         raise InvalidArgumentError(
             f"The tree {tree!r} of {path} has no column {column!r}; it has {', '.join(columns)}."
         )
-    if not _is_drawable(found[column].layout.form):
+    if not _is_drawable(array[column].layout.form):
         raise InvalidArgumentError(
-            f"The column {column!r} of {path} is of type {found[column].type.content}; the demo "
-            "takes numbers and lists of numbers."
+            f"The column {column!r} of {path} is of type {array[column].type.content}; the demo "
+            "can draw numbers and lists of numbers."
         )
-    return found[column]
+    return array[column]
 
 
-def _check_tree(file: Any, path: str, tree: str) -> None:
+def _require_tree(file: Any, path: str, tree: str) -> None:
     classes = file.classnames(recursive=True, cycle=False)
-    trees = [name for name, kind in classes.items() if kind in _TREES]
+    trees = [name for name, classname in classes.items() if classname in _TREES]
     if tree not in trees:
         raise InvalidArgumentError(
-            f"{path} has no tree {tree!r}; it has {', '.join(trees) or 'no tree at all'}."
+            f"{path} has no tree {tree!r}; it has {', '.join(trees) or 'no trees'}."
         )
 
 
@@ -88,6 +88,6 @@ def _span(values: ak.Array) -> tuple[float, float]:
     if not len(numbers):
         return 0.0, 1.0
     low, high = float(numbers.min()), float(numbers.max())
-    # The upper end of an axis is not on it.
+    # An axis excludes its upper edge.
     margin = (high - low) / 100 or 0.5
     return low - margin, high + margin

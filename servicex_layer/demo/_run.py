@@ -1,115 +1,137 @@
-"""The main job, start to end: an embedded ServiceX, a Dask cluster, and an array over both."""
+"""A run of the demo: an embedded ServiceX, a Dask cluster, and an array over both."""
 
 from __future__ import annotations
 
 import logging
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from multiprocessing import resource_tracker
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import awkward as ak
 import click
 import dask
 import hist
 import numpy as np
-from distributed import Client, LocalCluster, as_completed
+from dask.base import compute
+from distributed import Client, LocalCluster
 
-from servicex_layer._config import find_backend
-from servicex_layer.backend import RestClient
 from servicex_layer.demo._analysis import Analysis, dimuon_mass
 from servicex_layer.demo._events import TREE, write_file
 from servicex_layer.demo._inputs import analysis_of
 from servicex_layer.demo._picture import draw
-from servicex_layer.demo._progress import Progress
-from servicex_layer.demo._timeline import Timeline, follow
-from servicex_layer.feed import loop_thread, register
+from servicex_layer.feed import register
 from servicex_layer.graph import from_servicex
 from servicex_layer.local import LocalServiceX
+from servicex_layer.monitor import progress
+from servicex_layer.report import summary
 
-__all__ = ["run_on_files", "run_on_muons"]
+__all__ = ["run", "run_on_files", "run_on_muons"]
 
 _PROCESSES = 2
-# Seconds that ServiceX takes for a file, at least: so that the files arrive over a while.
+# Minimum seconds per file, so that the files arrive one after the other.
 _DELAY = 0.8
 
 
 def run_on_muons(
     output: Path, *, files: int = 24, events: int = 50_000, delay: float = _DELAY
 ) -> None:
-    """Run the demo on files of its own.
+    """Run the demo on generated files.
 
     Parameters
     ----------
     output : pathlib.Path
-        Where the picture goes.
+        The PNG file to write.
     files : int
         Number of files.
     events : int
-        Number of events in each.
+        Number of events in each file.
     delay : float
-        Least seconds that ServiceX takes for a file.
+        Minimum seconds that ServiceX takes for a file.
 
     Raises
     ------
     click.ClickException
-        Where the histogram is not that of plain Uproot.
+        If the histogram differs from plain Uproot's.
     """
     with TemporaryDirectory(prefix="servicex-layer-demo-") as directory:
         paths = [Path(directory) / f"zmumu-{number:02}.root" for number in range(files)]
         for seed, path in enumerate(paths):
             write_file(path, events, seed)
-        click.echo(f"Made {files} ROOT files of {events:,} events with a Z that decays to muons.")
-        _run([str(path) for path in paths], dimuon_mass(TREE), output, delay)
+        click.echo(f"Generated {files} ROOT files of {events:,} Z → µµ events each.")
+        run([str(path) for path in paths], dimuon_mass(TREE), output, delay)
 
 
 def run_on_files(output: Path, files: Sequence[str], tree: str, column: str) -> None:
-    """Run the demo on a column of the user's own files.
+    """Run the demo on a column of the user's files.
 
     Parameters
     ----------
     output : pathlib.Path
-        Where the picture goes.
+        The PNG file to write.
     files : sequence of str
         Paths or URLs.
     tree, column : str
-        What to make a histogram of.
+        The column to fill, and its tree.
 
     Raises
     ------
     InvalidArgumentError
-        Where the files have no such column, or it holds no numbers.
+        If a file cannot be read, has no such column, or the column holds no numbers.
     click.ClickException
-        Where the histogram is not that of plain Uproot.
+        If the histogram differs from plain Uproot's.
     """
-    # Not more than half a minute in all, however many files there are.
+    # At most about 20 s in all, for any number of files.
     delay = min(_DELAY, 20.0 * _PROCESSES / len(files))
-    _run(files, analysis_of(files, tree, column), output, delay)
+    run(files, analysis_of(files, tree, column), output, delay)
 
 
-def _run(files: Sequence[str], analysis: Analysis, output: Path, delay: float) -> None:
-    with _servicex_and_dask(delay) as (service, client):
-        submitted = datetime.now(UTC)
+def run(files: Sequence[str], analysis: Analysis, output: Path, delay: float) -> None:
+    """Run the demo on any files and analysis.
+
+    Parameters
+    ----------
+    files : sequence of str
+        Paths or URLs.
+    analysis : Analysis
+        The histogram to fill.
+    output : pathlib.Path
+        The PNG file to write.
+    delay : float
+        Minimum seconds that ServiceX takes for a file.
+
+    Raises
+    ------
+    FailedFilesError
+        If ServiceX cannot transform a file.
+    click.ClickException
+        If the histogram differs from plain Uproot's.
+    """
+    with _servicex_and_dask(delay) as service:
+        submitted = time.time()
         request_id = service.submit(files, tree=analysis.tree, columns=analysis.columns)
-        click.echo(f"Submitted to the ServiceX at {service.url} as request {request_id}.")
-        filled, timeline = _compute(client, request_id, analysis, submitted)
-    click.echo(f"Array made:          {timeline.made:6.2f} s after the submission")
-    click.echo(f"Last file finished:  {timeline.files[-1]:6.2f} s")
-    click.echo(f"Result ready:        {timeline.ready:6.2f} s")
-    draw(output, analysis, filled, timeline)
+        click.echo(f"Submitted request {request_id} to the ServiceX at {service.url}.")
+        histogram, report = _compute(request_id, analysis)
+        ready = time.time()
+    last_file = float(ak.max(report.finished_at))
+    click.echo(summary(report))
+    click.echo(f"Last file finished:  {last_file - submitted:6.2f} s after the submission")
+    click.echo(f"Result ready:        {ready - submitted:6.2f} s")
+    draw(output, analysis, histogram, report, ready - last_file)
     click.echo(f"Picture:             {output}")
-    _check(filled, analysis.fill_plainly(files))
+    _compare(histogram, analysis.fill_plainly(files))
 
 
 @contextmanager
-def _servicex_and_dask(delay: float) -> Iterator[tuple[LocalServiceX, Client]]:
+def _servicex_and_dask(delay: float) -> Iterator[LocalServiceX]:
     with (
         LocalServiceX(parallelism=_PROCESSES, delay=delay) as service,
         TemporaryDirectory(prefix="servicex-layer-demo-") as directory,
-        # The server is on this machine: it can be asked more often than one that many share.
+        # This server has one user: it can be polled more often than a shared one.
         dask.config.set(
             {
                 "servicex-layer.config-path": str(service.servicex_yaml),
@@ -119,14 +141,14 @@ def _servicex_and_dask(delay: float) -> Iterator[tuple[LocalServiceX, Client]]:
         _start_cluster(directory) as cluster,
         Client(cluster) as client,  # type: ignore[no-untyped-call]
     ):
-        # The workers import what they need now, not when the first file is finished.
+        # The workers import this package now, not when the first file is finished.
         register(client)
-        yield service, client
+        yield service
 
 
 def _start_cluster(directory: str) -> LocalCluster:
-    # Ctrl-C is for this process, which then ends the workers: they inherit that it is blocked.
-    # Were it started with them, multiprocessing's resource tracker would unblock it.
+    # Only this process handles Ctrl-C, and then ends the workers: they inherit the blocked signal.
+    # The resource tracker of multiprocessing unblocks it when it starts, so start it before.
     resource_tracker.ensure_running()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -134,52 +156,34 @@ def _start_cluster(directory: str) -> LocalCluster:
             n_workers=_PROCESSES,
             threads_per_worker=1,
             processes=True,
-            # a free port, without a remark where another cluster has the usual one
+            # a free port: the default one warns if another cluster uses it
             dashboard_address="127.0.0.1:0",
             local_directory=directory,
-            # a task's error is raised here too
+            # the error of a task is raised in this process
             silence_logs=logging.CRITICAL,
         )
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
-def _compute(
-    client: Client, request_id: str, analysis: Analysis, submitted: datetime
-) -> tuple[hist.Hist[Any], Timeline]:
-    """Fill the histogram over a request that has just been submitted."""
-
-    def elapsed(time: datetime | None = None) -> float:
-        return ((time or datetime.now(UTC)) - submitted).total_seconds()
-
-    events = from_servicex(request_id, tree=analysis.tree, form=analysis.form, on_failed="raise")
-    made = elapsed()
-    lazy = analysis.fill_lazily(events)
-    filled = analysis.empty()
-    partitions = []
-    with Progress(events.npartitions) as progress:
-        following = loop_thread().submit(
-            follow(RestClient(find_backend(), _DELAY), request_id, progress.show_files)
+def _compute(request_id: str, analysis: Analysis) -> tuple[hist.Hist[Any], ak.Array]:
+    """Fill the histogram while the request runs; return it and the report."""
+    events, report = from_servicex(
+        request_id, tree=analysis.tree, form=analysis.form, on_failed="raise", report=True
+    )
+    with progress({"demo": events}):
+        histogram, records = compute(  # type: ignore[no-untyped-call]
+            analysis.fill_lazily(events), report
         )
-        try:
-            futures = client.compute(lazy.to_delayed())  # type: ignore[no-untyped-call]
-            for _, partition in as_completed(futures, with_results=True):  # type: ignore[no-untyped-call]
-                partitions.append(elapsed())
-                filled += partition
-                progress.add_partition()
-            ready = elapsed()
-            files = [elapsed(time) for time in following.result()]
-        finally:
-            following.cancel()
-    return filled, Timeline(made, files, partitions, ready)
+    return histogram, records
 
 
-def _check(filled: hist.Hist[Any], plain: hist.Hist[Any]) -> None:
-    ours, theirs = filled.view(flow=True), plain.view(flow=True)
+def _compare(histogram: hist.Hist[Any], plain: hist.Hist[Any]) -> None:
+    ours, theirs = histogram.view(flow=True), plain.view(flow=True)
     if not np.array_equal(ours, theirs):
         raise click.ClickException(
-            f"The histogram differs from that of plain Uproot on the same files: "
-            f"{ours.sum():,.0f} entries against {theirs.sum():,.0f}, "
-            f"{np.count_nonzero(ours != theirs)} bins of {ours.size} differ."
+            f"The histogram differs from plain Uproot's on the same files: {ours.sum():,.0f} "
+            f"entries instead of {theirs.sum():,.0f}, "
+            f"{np.count_nonzero(ours != theirs)} of {ours.size} bins differ."
         )
     click.echo(f"Checked: plain Uproot gives the same histogram, {theirs.sum():,.0f} entries.")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from servicex_layer.feed._feed import error_for_status
-from servicex_layer.feed._process import feed, loop_thread, process_feed, record_read
+from servicex_layer.feed._cluster import active_client
+from servicex_layer.feed._loop_thread import loop_thread
+from servicex_layer.feed._outcome import error_for_status
 from servicex_layer.feed._read_progress import RequestProgress
-from servicex_layer.feed._register import active_client, register
+from servicex_layer.feed._register import register
+from servicex_layer.feed._request import RequestRef
+from servicex_layer.feed._session import feed, process_feed, record_read
 from servicex_layer.feed._wait_in_thread import register_callback, wait
 from servicex_layer.feed._wait_on_worker import wait_in_worker_thread, wait_seceded, worker_loop
 from servicex_layer.feed._worker_plugin import this_worker
 
 __all__ = [
     "RequestProgress",
+    "RequestRef",
     "active_client",
     "error_for_status",
     "feed",

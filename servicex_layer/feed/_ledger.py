@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from servicex_layer._model import ResultFile, ResultRow
-from servicex_layer.errors import CompletionOrderError
+from servicex_layer.feed._order import DIGEST_SIZE, contradicts, digest, digests_of
 
 __all__ = ["Ledger"]
 
 
 class Ledger:
-    """The list of the finished files of one request, in the order in which they get a number.
+    """The finished files of one request, in the order in which they get a number.
 
-    A number once given out never changes. Rows are known by their ``id`` and name, so that any
-    row may be shown any number of times.
+    A number never changes hands. Rows are known by their ``id`` (by the object's name if the store
+    lists no ids), so a row may be added any number of times, and a row that the server has updated
+    replaces itself. Files are known by their object's name: two rows of one object are one file.
 
-    Parameters
-    ----------
-    request_id : str
-        The request, named in errors.
-    settled : bool
-        Whether other processes number the same files for themselves. If not, whatever is shown
-        together is numbered at once, by ``(created_at, id, name)``. If so, a file waits until it is
-        older than every row that may still appear, and one that comes too late is an error.
-
-    See Also
-    --------
-    servicex_layer.completion.CompletionFeed : keeps a ledger up to date.
+    Rows that are added together are numbered by ``(created_at, id, name)``. If other lists of the
+    session have numbered files before, `extend` seeds the ledger with their order: a seeded number
+    waits for its file, and files beyond the seed wait until all seeded files have appeared.
 
     Examples
     --------
@@ -36,107 +28,163 @@ class Ledger:
     >>> def row(id, second):
     ...     time = datetime(2026, 11, 22, 20, 0, second, tzinfo=UTC)
     ...     return ResultRow(ResultFile(id, time, f"{id}.root", f"{id}.root", 1, 1), success=True)
-    >>> ledger = Ledger("a-request")
+    >>> ledger = Ledger()
     >>> ledger.add_rows([row(8, 30), row(7, 30)])
     >>> ledger.add_rows([row(9, 10), row(7, 30)])
-    >>> [file.id for file in ledger.files]
+    >>> [file.id for file in ledger.files if file is not None]
     [7, 8, 9]
     """
 
-    files: list[ResultFile]
-    failures: list[str]
-    rows: int
-    """Number of different rows seen, of finished and of failed files."""
     newest: datetime | None
-    _seen: dict[tuple[int, str], datetime]
-    _names: set[str]
+    """The latest ``created_at`` of all rows."""
+    succeeded: int
+    """Number of rows that say ``success``; more than the files if rows share an object."""
+    order: bytearray
+    """The digests of the numbered and of the seeded files; see `servicex_layer.feed._order`."""
+    withdrawn: set[str]
+    """Numbered files whose row is no success any more, or names another object."""
+    _rows: dict[int | str, ResultRow]
+    _repeated: dict[int | str, str]
+    _failures: dict[int | str, str]
+    _files: list[ResultFile | None]
+    _seeded: dict[bytes, int]
+    _unnumbered: dict[str, ResultFile]
     _places: dict[str, int]
-    _pending: list[ResultFile]
 
-    def __init__(self, request_id: str, *, settled: bool = False) -> None:
-        self.request_id = request_id
-        self.settled = settled
-        self.files = []
-        self.failures = []
-        self.rows = 0
+    def __init__(self) -> None:
         self.newest = None
-        self._seen = {}
-        self._names = set()
+        self.succeeded = 0
+        self.order = bytearray()
+        self.withdrawn = set()
+        self._rows = {}
+        self._repeated = {}
+        self._failures = {}
+        self._files = []
+        # The numbers of seeded files that have not appeared yet.
+        self._seeded = {}
+        # Files beyond the seed, until all seeded ones have appeared.
+        self._unnumbered = {}
         self._places = {}
-        self._pending = []
 
-    def add_rows(self, rows: Iterable[ResultRow], until: datetime | None = None) -> None:
-        """Take rows as they were seen together, and number those that can be.
+    @property
+    def files(self) -> Sequence[ResultFile | None]:
+        """The numbered files: a file's index is its number; ``None`` for a seeded number."""
+        return self._files
+
+    @property
+    def failures(self) -> Sequence[str]:
+        """The inputs of the rows that say ``failure``."""
+        return list(self._failures.values())
+
+    @property
+    def repeated(self) -> Sequence[str]:
+        """The inputs of the rows that share both object and input with another row."""
+        return list(self._repeated.values())
+
+    @property
+    def rows(self) -> int:
+        """The number of different rows, of finished and of failed files."""
+        return len(self._rows)
+
+    def extend(self, order: bytes | bytearray) -> bool:
+        """Seed the ledger with an order that begins like its own.
+
+        Returns
+        -------
+        bool
+            Whether it does; if not, nothing is changed.
+        """
+        if contradicts(self.order, order):
+            return False
+        first = len(self.order) // DIGEST_SIZE
+        seeded = digests_of(order, first)
+        for number, key in enumerate(seeded, start=first):
+            self._seeded[key] = number
+        self._files += [None] * len(seeded)
+        self.order += order[len(self.order) :]
+        self._number()
+        return True
+
+    def add_rows(self, rows: Iterable[ResultRow]) -> None:
+        """Add rows that were listed together, and number the new files among them.
 
         Parameters
         ----------
         rows : iterable of ResultRow
-            In any order, known ones among them.
-        until : datetime.datetime, optional
-            Where the ledger is `settled`: the time before which no row can appear any more;
-            ``None`` where no row can appear any more at all.
-
-        Raises
-        ------
-        CompletionOrderError
-            Where the ledger is `settled`, and a new file belongs before one that has its number
-            already, or a known one has got another time.
+            In any order; known rows may be among them.
         """
-        for row in rows:
-            which = row.file.id, row.file.name
-            if which in self._seen:
-                if self.settled and self._seen[which] != row.file.created_at:
-                    raise self._uncertain(f"{row.file.name!r} was written again")
+        for key, row in {row.file.id or row.file.name: row for row in rows}.items():
+            previous = self._rows.get(key)
+            if row == previous:
                 continue
-            self._seen[which] = row.file.created_at
+            if previous is not None:
+                self._forget(key, previous)
+            self._rows[key] = row
+            self.succeeded += row.success
             if self.newest is None or row.file.created_at > self.newest:
                 self.newest = row.file.created_at
-            if not row.success:
-                self.failures.append(row.file.input)
-            elif row.file.name not in self._names:
-                # A file that was transformed twice, as after a lost transformer, has two rows
-                # and one object: its events count once.
-                self._names.add(row.file.name)
-                self._pending.append(row.file)
-        self._number(until)
+            if row.success:
+                self._add_file(key, row.file)
+            else:
+                self._failures[key] = row.file.input
+        self._number()
 
     def batch_names(self, name: str, count: int) -> list[str]:
-        """List a name, and those of its neighbours among each `count` files in order."""
+        """Return a name and its neighbours: the files come in batches of `count`, in order."""
         place = self._places.get(name)
         if place is None:
             return [name]
         first = place // count * count
-        neighbours = (file.name for file in self.files[first : first + count])
-        return [name, *(other for other in neighbours if other != name)]
+        files = self._files[first : first + count]
+        return [name, *(file.name for file in files if file is not None and file.name != name)]
 
-    def _number(self, until: datetime | None) -> None:
-        self._pending.sort(key=lambda file: file.order)
-        if self.settled:
-            self._refuse_late()
-        count = len(self._pending)
-        if self.settled and until is not None:
-            count = sum(file.created_at < until for file in self._pending)
-        for place, file in enumerate(self._pending[:count], start=len(self.files)):
-            self._places[file.name] = place
-        self.files += self._pending[:count]
-        del self._pending[:count]
-        # Last: who reads this in another thread finds what they are rows of.
-        self.rows = len(self._seen)
-
-    def _refuse_late(self) -> None:
-        if not self.files or not self._pending or self._pending[0].order > self.files[-1].order:
+    def _forget(self, key: int | str, previous: ResultRow) -> None:
+        self.succeeded -= previous.success
+        self._failures.pop(key, None)
+        self._repeated.pop(key, None)
+        if not previous.success:
             return
-        last = self.files[-1]
-        late = [file for file in self._pending if file.order < last.order]
-        raise self._uncertain(
-            f"the rows {[file.id or file.name for file in late]} "
-            f"({late[0].created_at.isoformat()}) became visible after row {last.id or last.name} "
-            f"({last.created_at.isoformat()}) had got its number"
-        )
+        name = previous.file.name
+        current = self._current(name)
+        if current is not None and current.id == previous.file.id:
+            if name in self._unnumbered:
+                del self._unnumbered[name]
+            else:
+                self.withdrawn.add(name)
 
-    def _uncertain(self, why: str) -> CompletionOrderError:
-        return CompletionOrderError(
-            f"Request {self.request_id}: {why}, so that processes that share no list of finished "
-            "files could number them differently. Compute once more, with a longer setting "
-            "servicex-layer.settle, or on a cluster with servicex_layer.register(client)."
-        )
+    def _current(self, name: str) -> ResultFile | None:
+        place = self._places.get(name)
+        return self._unnumbered.get(name) if place is None else self._files[place]
+
+    def _add_file(self, key: int | str, file: ResultFile) -> None:
+        self.withdrawn.discard(file.name)
+        current = self._current(file.name)
+        place = self._places.get(file.name)
+        if current is None:
+            self._unnumbered[file.name] = file
+        elif current.id != file.id:
+            if current.input == file.input:
+                self._repeated[key] = file.input
+        elif place is not None:
+            self._files[place] = file
+        else:
+            self._unnumbered[file.name] = file
+
+    def _number(self) -> None:
+        if self._seeded:
+            for file in list(self._unnumbered.values()):
+                place = self._seeded.pop(digest(file.name), None)
+                if place is not None:
+                    self._files[place] = self._unnumbered.pop(file.name)
+                    self._places[file.name] = place
+        if self._seeded:
+            return
+        for file in sorted(self._unnumbered.values(), key=_order):
+            self._places[file.name] = len(self._files)
+            self._files.append(file)
+            self.order += digest(file.name)
+        self._unnumbered.clear()
+
+
+def _order(file: ResultFile) -> tuple[datetime, int, str]:
+    return file.order

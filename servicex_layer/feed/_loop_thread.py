@@ -1,58 +1,51 @@
-"""An event loop beside the program: a thread that lives only while something runs in it."""
+"""One event loop per process, in a daemon thread, for threads that have no loop of their own."""
 
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
+import concurrent.futures.thread
+import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar
 
-__all__ = ["LoopThread"]
+__all__ = ["LoopThread", "loop_thread"]
 
 T = TypeVar("T")
 
 
 class LoopThread:
-    """Runs coroutines for threads that have no event loop of their own.
-
-    The loop is kept from one use to the next, its thread is not: it starts with the first
-    coroutine and ends with the last. Safe to use from any thread.
+    """Runs coroutines in an event loop of its own; safe to use from any thread.
 
     Examples
     --------
     >>> async def answer():
     ...     return 42
-    >>> from contextlib import closing
-    >>> with closing(LoopThread()) as background:
-    ...     background.run(answer())
+    >>> loop_thread().run(answer())
     42
     """
 
-    _loop: asyncio.AbstractEventLoop
-    _lock: threading.Lock
-    _running: int
-    _idle: asyncio.Event
-    _thread: threading.Thread | None
-    _last_thread: threading.Thread | None
+    loop: asyncio.AbstractEventLoop
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
+        self.loop = asyncio.new_event_loop()
         self._lock = threading.Lock()
-        self._running = 0
-        self._idle = asyncio.Event()
-        self._thread = None
-        self._last_thread = None
+        self._futures: set[concurrent.futures.Future[Any]] | None = set()
+        threading.Thread(target=self.loop.run_forever, name="servicex-layer", daemon=True).start()
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
-        """Start a coroutine; cancelling the future cancels it."""
+        """Start a coroutine; cancelling the future cancels it.
+
+        When the interpreter exits, the future is cancelled.
+        """
         future: concurrent.futures.Future[T] = concurrent.futures.Future()
         self._submit(coroutine, future)
         return future
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine and wait for its result; Ctrl-C cancels it."""
+        """Run a coroutine and return its result; Ctrl-C cancels it."""
+        # Made first: Ctrl-C can also come while the coroutine is being submitted.
         future: concurrent.futures.Future[T] = concurrent.futures.Future()
         try:
             self._submit(coroutine, future)
@@ -60,67 +53,92 @@ class LoopThread:
         finally:
             future.cancel()
 
-    def close(self) -> None:
-        """Give the loop's file descriptors back, unless something still runs in it."""
-        with self._lock:
-            idle = self._running == 0
-        if idle:
-            if self._last_thread is not None:
-                self._last_thread.join()
-            self._loop.close()
-
     def _submit(
         self, coroutine: Coroutine[Any, Any, T], future: concurrent.futures.Future[T]
     ) -> None:
         with self._lock:
-            self._running += 1
-            # Before the thread, whose start may be interrupted.
-            self._loop.call_soon_threadsafe(self._start, coroutine, future)
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._serve,
-                    args=(self._last_thread,),
-                    name="servicex-layer",
-                    daemon=True,
-                )
-                self._last_thread = self._thread
-                self._thread.start()
-
-    def _serve(self, before: threading.Thread | None) -> None:
-        if before is not None:
-            before.join()
-        self._loop.run_until_complete(self._until_idle())
-
-    async def _until_idle(self) -> None:
-        while True:
-            await self._idle.wait()
-            self._idle.clear()
-            with self._lock:
-                if self._running == 0:
-                    self._thread = None
-                    return
+            if self._futures is None:
+                future.cancel()
+            else:
+                self._futures.add(future)
+        future.add_done_callback(self._discard)
+        self.loop.call_soon_threadsafe(self._start, coroutine, future)
 
     def _start(
         self, coroutine: Coroutine[Any, Any, T], future: concurrent.futures.Future[T]
     ) -> None:
-        task = self._loop.create_task(coroutine)
-        task.add_done_callback(partial(self._finish, future))
-        future.add_done_callback(partial(self._cancel, task))
-
-    def _cancel(self, task: asyncio.Task[T], future: concurrent.futures.Future[T]) -> None:
         if future.cancelled():
-            self._loop.call_soon_threadsafe(task.cancel)
+            coroutine.close()
+            return
+        task = self.loop.create_task(coroutine)
+        task.add_done_callback(partial(_copy_result, future))
+        future.add_done_callback(partial(self._cancel_task, task))
 
-    def _finish(self, future: concurrent.futures.Future[T], task: asyncio.Task[T]) -> None:
-        # Before the result is given out: then whoever has it may close this.
+    def _cancel_task(self, task: asyncio.Task[T], future: concurrent.futures.Future[T]) -> None:
+        if future.cancelled():
+            self.loop.call_soon_threadsafe(task.cancel)
+
+    def _discard(self, future: concurrent.futures.Future[Any]) -> None:
         with self._lock:
-            self._running -= 1
-        if task.cancelled():
+            if self._futures is not None:
+                self._futures.discard(future)
+
+    def cancel_all(self) -> None:
+        """Cancel what runs, and what is submitted from now on."""
+        with self._lock:
+            futures, self._futures = self._futures or set(), None
+        for future in futures:
             future.cancel()
-        elif future.set_running_or_notify_cancel():
-            error = task.exception()
-            if error is None:
-                future.set_result(task.result())
-            else:
-                future.set_exception(error)
-        self._idle.set()
+
+
+def _copy_result(future: concurrent.futures.Future[T], task: asyncio.Task[T]) -> None:
+    if task.cancelled():
+        future.cancel()
+    elif future.set_running_or_notify_cancel():
+        error = task.exception()
+        if error is None:
+            future.set_result(task.result())
+        else:
+            future.set_exception(error)
+
+
+# One slot and its lock. A forked child has no thread of the parent's, and maybe a lock that another
+# thread held.
+_instance: LoopThread | None = None
+_instance_lock = threading.Lock()
+
+
+def loop_thread() -> LoopThread:
+    """Return the process's event loop; the first call starts it."""
+    global _instance  # noqa: PLW0603
+    with _instance_lock:
+        if _instance is None:
+            _instance = LoopThread()
+        return _instance
+
+
+def _forget_in_forked_child() -> None:
+    global _instance, _instance_lock  # noqa: PLW0603
+    _instance = None
+    _instance_lock = threading.Lock()
+
+
+def _cancel_at_exit() -> None:
+    if _instance is not None:
+        _instance.cancel_all()
+
+
+def _before_threads_are_joined(callback: Callable[[], None]) -> None:
+    """Call a function when the interpreter exits, before it joins the threads of pools.
+
+    `atexit` is too late: a thread of a pool that waits for a coroutine would never be joined. The
+    function is private; `concurrent.futures.thread`, which is imported above so that its own
+    callback runs after ours, relies on it.
+    """
+    register: Callable[[Callable[[], None]], None] = threading._register_atexit  # type: ignore[attr-defined]
+    register(callback)
+
+
+_before_threads_are_joined(_cancel_at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_forked_child)

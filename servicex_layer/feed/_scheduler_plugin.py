@@ -1,89 +1,109 @@
-"""One feed for a Dask cluster: the scheduler's half of a small protocol, and the worker's.
+"""The scheduler's half of a cluster's feeds: holds them, and answers workers and clients.
 
-The scheduler's half, `FeedsPlugin`, holds the feeds and the credentials. Each worker process has
-the other half, `SubscriberPlugin`: it asks for files by number over the worker's own stream to
-the scheduler, and is told over it. So no worker talks to the backend, and no connection is
-added.
+Workers and clients ask over the streams that they have with the scheduler anyway. So only the
+scheduler talks to the backend, and only it holds credentials.
 """
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
-import logging
 import pickle
+from functools import partial
 from typing import Any
 
 from distributed import Scheduler, SchedulerPlugin
 
 from servicex_layer._config import Polling
-from servicex_layer._model import FILE_LAYER, Backend, NoFile, ResultFile
+from servicex_layer._model import FILE_LAYER, Backend
 from servicex_layer.backend import RestClient
-from servicex_layer.errors import (
-    ConfigError,
-    FailedFilesWarning,
-    ServiceXLayerError,
-)
-from servicex_layer.feed._feed import BATCH, CompletionFeed
+from servicex_layer.errors import ConfigError, ServiceXLayerError, ServiceXLayerWarning
+from servicex_layer.feed._feed import RequestFeed
+from servicex_layer.feed._order import DIGEST_SIZE, order_error, summary
+from servicex_layer.feed._publisher import Publisher
 from servicex_layer.feed._worker_plugin import PLUGIN_NAME, SubscriberPlugin
+from servicex_layer.net import SYSTEM_CLOCK
 
 __all__ = ["FeedsPlugin"]
 
-logger = logging.getLogger(__name__)
+Key = tuple[str, str]
+"""A backend's URL and a request's id."""
 
 
 class FeedsPlugin(SchedulerPlugin):
-    """The scheduler's half: the feeds of all requests, and who waits for which file."""
+    """Holds the feeds of all requests, and the waits of workers and clients for their files."""
 
     name = PLUGIN_NAME
     idempotent = True
     _scheduler: Scheduler
     _polling: Polling
     _urls: dict[str | None, str]
-    """Of the backends, by the names that clients use for them; ``None`` for the default."""
+    """Of the backends, by the last client's names for them; ``None`` for its default."""
     _rests: dict[str, RestClient]
-    _feeds: dict[tuple[str, str], CompletionFeed]
-    _waits: dict[tuple[str, int], asyncio.Task[None]]
-    _told: dict[str, set[tuple[Any, ...]]]
+    _feeds: dict[Key, RequestFeed]
+    _orders: dict[Key, bytes]
+    """Of requests whose feed was forgotten."""
+    _last_used: dict[Key, float]
+    _clients: dict[Key, set[str]]
+    """The clients whose sessions share the order of a request."""
+    _agreed: dict[Key, set[tuple[int, bytes]]]
+    """What sessions knew of the order of a request when they sent a graph, if it was right."""
 
     def __init__(self) -> None:
         self._urls = {}
         self._rests = {}
         self._feeds = {}
-        self._waits = {}
-        self._told = {}
+        self._orders = {}
+        self._last_used = {}
+        self._clients = {}
+        self._agreed = {}
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits, and no request is polled."""
+        polls = any(feed.is_polling for feed in self._feeds.values())
+        return self._publisher.is_idle and not polls
+
+    @property
+    def n_feeds(self) -> int:
+        """The number of requests that are not forgotten."""
+        return len(self._feeds)
 
     async def start(self, scheduler: Scheduler) -> None:
         """See `distributed.SchedulerPlugin.start`."""
         self._scheduler = scheduler
+        self._publisher = Publisher(self._checked_feed, self._send)
         scheduler.handlers["servicex_backend"] = self.servicex_backend
-        scheduler.handlers["servicex_locate"] = self.servicex_locate
         scheduler.handlers["servicex_progress"] = self.servicex_progress
-        scheduler.stream_handlers["servicex_record_read"] = self.servicex_record_read
-        scheduler.stream_handlers["servicex_subscribe"] = self.servicex_subscribe
-        scheduler.stream_handlers["servicex_unsubscribe"] = self.servicex_unsubscribe
+        streams = scheduler.stream_handlers
+        streams["servicex_join"] = self.servicex_join
+        streams["servicex_locate"] = self.servicex_locate
+        streams["servicex_record_read"] = self.servicex_record_read
+        streams["servicex_subscribe"] = self.servicex_subscribe
+        streams["servicex_unsubscribe"] = self.servicex_unsubscribe
         await scheduler.register_worker_plugin(
             comm=None, plugin=pickle.dumps(SubscriberPlugin()), name=PLUGIN_NAME, idempotent=True
         )
+        self._forgetting = asyncio.create_task(self._forget_idle(), name="forget idle requests")
 
     def remove_worker(self, scheduler: Scheduler, worker: str, **_: Any) -> None:
         """See `distributed.SchedulerPlugin.remove_worker`."""
-        self._told.pop(worker, None)
-        for address, wait in list(self._waits):
-            if address == worker:
-                self.servicex_unsubscribe(worker, wait)
-        # Dask gives up a task that was on several workers when they were lost. One that only
-        # waits is on many for long, and cannot be what they were lost of.
-        for task in scheduler.tasks.values():
-            if task.suspicious and task.prefix.name == FILE_LAYER:
-                task.suspicious = 0
+        self._publisher.remove(worker)
+        _forgive_waiting_tasks(scheduler)
+
+    def remove_client(self, scheduler: Scheduler, client: str) -> None:
+        """See `distributed.SchedulerPlugin.remove_client`."""
+        del scheduler
+        self._publisher.remove(client)
+        for key, clients in self._clients.items():
+            clients.discard(client)
+            if not clients:
+                self._orders.pop(key, None)
 
     async def close(self) -> None:
         """See `distributed.SchedulerPlugin.close`."""
-        waits = list(self._waits.values())
-        for wait in waits:
-            wait.cancel()
-        await asyncio.gather(*waits, return_exceptions=True)
+        self._forgetting.cancel()
+        await self._publisher.close()
         for feed in self._feeds.values():
             await feed.read_progress.close()
 
@@ -92,116 +112,175 @@ class FeedsPlugin(SchedulerPlugin):
         alias: str | None,
         name: str,
         url: str,
-        token: str | None,
-        given: str | None,
+        refresh_token: str | None,
+        access_token: str | None,
         polling: dict[str, Any],
     ) -> None:
         """Take the credentials of a backend and how to poll it, from a client."""
-        backend = Backend(name, url, token)
+        backend = Backend(name, url, refresh_token)
         self._polling = Polling(**polling)
         self._urls[alias] = url
         if url not in self._rests:
-            self._rests[url] = RestClient(backend, 0.0, access_token=given)
-        self._rests[url].authorize(backend, given)
+            self._rests[url] = RestClient(backend, 0.0, access_token=access_token)
+        self._rests[url].authorize(backend, access_token)
         for rest in self._rests.values():
             rest.configure(self._polling.retry_timeout, self._polling.timeout)
         for feed in self._feeds.values():
             feed.polling = self._polling
 
-    def servicex_subscribe(
-        self, worker: str, wait: int, which: dict[str, Any], **wanted: Any
-    ) -> None:
-        """Begin to wait for a file, for a task on a worker."""
-        self._waits[worker, wait] = asyncio.create_task(self._tell(worker, wait, which, wanted))
+    def servicex_join(self, client: str, request: dict[str, Any], start: int, order: bytes) -> None:
+        """Let a client's session share the order of a request; `order` is its part from `start`.
 
-    def servicex_unsubscribe(self, worker: str, wait: int) -> None:
-        """End a wait that a worker has lost interest in."""
-        task = self._waits.pop((worker, wait), None)
-        if task is not None:
-            task.cancel()
-
-    async def servicex_locate(
-        self, which: dict[str, Any], name: str, rejected: str | None
-    ) -> bytes:
-        """Tell a worker where a file is that it has been told of."""
+        If the session's order contradicts the list, its tasks get an error: their questions hold
+        a summary of the session's order.
+        """
         try:
-            location = await self._feed(**which).locate(name, rejected)
-        except ServiceXLayerError as error:
-            return pickle.dumps(error)
-        return pickle.dumps(location)
+            feed = self._feed(request)
+        except ServiceXLayerError:
+            return  # The tasks get the error.
+        if len(feed.order) < start * DIGEST_SIZE:
+            return
+        begin = feed.order[: start * DIGEST_SIZE]
+        if not feed.extend_order(begin + order):
+            return
+        self._clients.setdefault(self._key(request), set()).add(client)
+        known = start + len(order) // DIGEST_SIZE
+        self._send_order(client, self._key(request), known, feed.order[known * DIGEST_SIZE :])
+
+    def servicex_subscribe(
+        self,
+        wait: int,
+        request: dict[str, Any],
+        worker: str | None = None,
+        client: str | None = None,
+        **question: Any,
+    ) -> None:
+        """Begin to wait for a file, for a task on a worker or in a client's process."""
+        self._publisher.get(worker or client, wait, request, question)
+
+    def servicex_locate(
+        self,
+        wait: int,
+        request: dict[str, Any],
+        worker: str | None = None,
+        client: str | None = None,
+        **question: Any,
+    ) -> None:
+        """Send where a file is."""
+        self._publisher.locate(worker or client, wait, request, question)
+
+    def servicex_unsubscribe(
+        self, wait: int, worker: str | None = None, client: str | None = None
+    ) -> None:
+        """End a wait."""
+        self._publisher.cancel(worker or client, wait)
 
     def servicex_record_read(
-        self, worker: str, which: dict[str, Any], number: int, received: int
+        self,
+        request: dict[str, Any],
+        number: int,
+        received: int,
+        worker: str | None = None,
+        client: str | None = None,
     ) -> None:
-        """Note that a partition was read on a worker."""
-        del worker
-        feed = self._feeds.get((self._urls.get(which["backend"], ""), which["request_id"]))
+        """Record that a partition was read."""
+        del worker, client
+        feed = self._feeds.get(self._key(request))
         if feed is not None:
-            feed.read_progress.note(number, received)
+            feed.read_progress.record(number, received)
 
-    async def servicex_progress(self, which: dict[str, Any], since: int) -> dict[str, Any]:
-        """Tell a client how far a request is."""
-        return dataclasses.asdict(self._feed(**which).read_progress.look(since))
+    async def servicex_progress(self, request: dict[str, Any], since: int) -> dict[str, Any]:
+        """Return how far a request is, for a client."""
+        return dataclasses.asdict(self._feed(request).read_progress.get(since))
 
-    async def _tell(
-        self, worker: str, wait: int, which: dict[str, Any], wanted: dict[str, Any]
-    ) -> None:
-        answer: ResultFile | NoFile | Exception
-        near: list[ResultFile | NoFile] = []
-        try:
-            feed = self._feed(**which)
-            answer = await feed.get(**wanted)
-            near = self._near(worker, feed, which, wanted)
-        except ServiceXLayerError as error:
-            answer = error
-        except Exception as error:
-            logger.exception("Following request %s failed", which["request_id"])
-            # What the worker raises must survive a pickle.
-            answer = ServiceXLayerError(
-                f"Following request {which['request_id']} failed on the scheduler: {error!r}. "
-                "See the scheduler's log; this is an error of servicex_layer."
-            )
-        self._waits.pop((worker, wait), None)
-        self._scheduler.worker_send(
-            worker,
-            {
-                "op": "servicex_answer",
-                "wait": wait,
-                "answer": pickle.dumps(answer),
-                "near": pickle.dumps(near),
-            },
-        )
+    def _send(self, peer: str, message: dict[str, Any]) -> None:
+        comm = self._scheduler.client_comms.get(peer)
+        if comm is None:
+            self._scheduler.worker_send(peer, message)
+        elif not comm.closed():
+            comm.send(message)
 
-    def _near(
-        self, worker: str, feed: CompletionFeed, which: dict[str, Any], wanted: dict[str, Any]
-    ) -> list[ResultFile | NoFile]:
-        """Give a file's neighbours to a worker that has not been told of them."""
-        others = {**which, **wanted, "number": wanted["number"] // BATCH}
-        told = self._told.setdefault(worker, set())
-        if tuple(others.values()) in told:
-            return []
-        near = feed.resolved_batch(**wanted)
-        if near:
-            told.add(tuple(others.values()))
-        return near
+    def _send_order(self, client: str, key: Key, start: int, order: bytes) -> None:
+        comm = self._scheduler.client_comms.get(client)
+        if comm is not None and not comm.closed():
+            url, request_id = key
+            growth = {"url": url, "request_id": request_id, "start": start, "order": order}
+            comm.send({"op": "servicex_order", **growth})
 
-    def _feed(self, request_id: str, backend: str | None) -> CompletionFeed:
-        try:
-            # One list for all names of a backend: else they could differ in their numbers.
-            url = self._urls[backend]
-        except KeyError:
-            named = "The default ServiceX backend" if backend is None else f"Backend {backend!r}"
+    def _hand_on_order(self, key: Key, start: int, order: bytes) -> None:
+        # Over the stream that tells a client later that a task has finished: a client knows the
+        # number behind each result that it sees.
+        for client in self._clients.get(key, ()):
+            self._send_order(client, key, start, order)
+
+    def _key(self, request: dict[str, Any]) -> Key:
+        backend = request["backend"]
+        return self._urls.get(backend, backend or ""), request["request_id"]
+
+    def _checked_feed(self, request: dict[str, Any]) -> RequestFeed:
+        """Return a feed if its order is that of the session that asks."""
+        feed, key = self._feed(request), self._key(request)
+        count, checksum, source = request["known"]
+        agreed = self._agreed.setdefault(key, set())
+        if count and (count, checksum) not in agreed:
+            order = feed.order
+            beginning = order[: count * DIGEST_SIZE]
+            if summary(beginning) != (count, checksum):
+                here = f"the cluster at {self._scheduler.address}"
+                raise order_error(request["request_id"], source, here)
+            agreed.add((count, checksum))
+        return feed
+
+    def _feed(self, request: dict[str, Any]) -> RequestFeed:
+        key = url, request_id = self._key(request)
+        if url not in self._rests:
+            backend = request["backend"]
+            subject = "The default ServiceX backend" if backend is None else f"Backend {backend!r}"
             raise ConfigError(
-                f"{named} is not known on this Dask cluster. Make it known with "
+                f"{subject} is not known on this Dask cluster. Make it known with "
                 f"servicex_layer.register(client, {backend!r})."
-            ) from None
-        if (url, request_id) not in self._feeds:
-            self._feeds[url, request_id] = CompletionFeed(
-                self._rests[url], request_id, self._polling, warn=self._warn
             )
-        return self._feeds[url, request_id]
+        self._last_used[key] = SYSTEM_CLOCK.monotonic()
+        if key not in self._feeds:
+            self._feeds[key] = RequestFeed(
+                self._rests[url],
+                request_id,
+                self._polling,
+                order=self._orders.pop(key, b""),
+                warn=self._warn,
+                on_order=partial(self._hand_on_order, key),
+            )
+        return self._feeds[key]
 
-    def _warn(self, text: str) -> None:
+    async def _forget_idle(self) -> None:
+        """Drop the feeds that nothing has asked for a while; keep their orders."""
+        while True:
+            polling = getattr(self, "_polling", None)
+            after = 1.0 if polling is None else polling.forget_after
+            await asyncio.sleep(min(max(after / 4, 0.05), 60.0))
+            now = SYSTEM_CLOCK.monotonic()
+            for key, feed in list(self._feeds.items()):
+                if polling is None or feed.is_polling or now - self._last_used[key] < after:
+                    continue
+                del self._feeds[key], self._last_used[key]
+                self._agreed.pop(key, None)
+                self._publisher.forget(key[1])
+                if self._clients.get(key):
+                    self._orders[key] = feed.order
+
+    def _warn(self, text: str, category: type[ServiceXLayerWarning]) -> None:
         # As distributed.warn does on a worker: clients make it a warning of their own.
-        event = {"message": pickle.dumps(text), "category": pickle.dumps(FailedFilesWarning)}
+        event = {"message": pickle.dumps(text), "category": pickle.dumps(category)}
         self._scheduler.log_event("warn", event)
+
+
+def _forgive_waiting_tasks(scheduler: Scheduler) -> None:
+    """Reset the count of lost workers of tasks that wait for files.
+
+    Dask gives up a task that was on several workers when they were lost. A waiting task is on many
+    for long, and can't have killed its worker. The attribute is not documented: if it goes, tasks
+    that wait while workers die end as `distributed.KilledWorker`.
+    """
+    for task in scheduler.tasks.values():
+        if task.suspicious and task.prefix.name == FILE_LAYER:
+            task.suspicious = 0

@@ -1,4 +1,4 @@
-"""Keeps the locations that a store gave, for as long as they are good."""
+"""Keeps the URLs of results for as long as they are valid."""
 
 from __future__ import annotations
 
@@ -12,55 +12,70 @@ from servicex_layer.store import Store
 
 __all__ = ["UrlCache"]
 
-# A URL that is about to expire is not handed on: the read may start a little later.
-_LEAST_LIFE = 30.0
+# A URL that expires sooner, in seconds, is not handed out: the read may start a little later.
+_LEAST_LIFETIME = 30.0
 
 
 class UrlCache:
-    """Where the results of one request are; many are asked for at once, and only once.
+    """The URLs of the results of one request: many are fetched at a time, and each once.
 
     Parameters
     ----------
     store : Store
-        Where they are asked for.
-    what : str
-        Whose results, for errors.
+        The store that has the results.
+    owner : str
+        Names the request in errors.
     """
 
-    def __init__(self, store: Store, what: str) -> None:
+    def __init__(self, store: Store, owner: str) -> None:
         self.store = store
-        self._what = what
-        self._known: dict[str, Location] = {}
+        self._owner = owner
+        self._locations: dict[str, Location] = {}
         self._lock = asyncio.Lock()
 
     async def locate(self, names: Sequence[str], rejected: str | None = None) -> Location:
-        """Tell where the first of `names` is; the others are likely to be asked for next.
+        """Return where the first of `names` is; fetch the others too, they are likely to be next.
 
-        A URL that was `rejected` when it was used is not given again.
+        Parameters
+        ----------
+        names : sequence of str
+            Names in the object store.
+        rejected : str, optional
+            A URL of the first name that did not work; it is not returned again.
 
         Raises
         ------
         MissingObjectError
-            Where the store gives no URL for it.
+            If the store has no URL for the first name.
         BackendError
-            Where it cannot be asked.
+            If the store can't be reached, or doesn't answer what it should.
         """
+        name = names[0]
         async with self._lock:
-            wanted = names[0]
-            if self.known(wanted, rejected) is None:
-                others = (name for name in names[1:] if self.known(name) is None)
+            location = self.get(name, rejected)
+            if location is None:
+                others = (other for other in names[1:] if self.get(other) is None)
                 refused = rejected is not None
-                self._known.update(await self.store.urls([wanted, *others], refused=refused))
-            if wanted not in self._known:
-                raise MissingObjectError(
-                    f"{self._what} has the result {wanted!r}, as its backend says, which gives no "
-                    "URL for it."
-                )
-            return self._known[wanted]
+                fetched = await self.store.urls([name, *others], refused=refused)
+                self._drop_expired()
+                self._locations.update(fetched)
+                location = self._locations.get(name)
+        if location is None:
+            raise MissingObjectError(
+                f"{self._owner}: the backend reports the result {name!r} but has no URL for it. "
+                "Ask the backend's operators."
+            )
+        return location
 
-    def known(self, name: str, rejected: str | None = None) -> Location | None:
-        """Tell where a result is, if that is known by now."""
-        location = self._known.get(name)
+    def _drop_expired(self) -> None:
+        now = time.time()
+        expired = [name for name, place in self._locations.items() if place.expires < now]
+        for name in expired:
+            del self._locations[name]
+
+    def get(self, name: str, rejected: str | None = None) -> Location | None:
+        """Return where a result is, if a valid URL is known."""
+        location = self._locations.get(name)
         if location is None or location.url == rejected:
             return None
-        return location if location.expires - time.time() > _LEAST_LIFE else None
+        return location if location.expires - time.time() > _LEAST_LIFETIME else None

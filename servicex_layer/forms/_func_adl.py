@@ -1,4 +1,4 @@
-"""Forms of what a func_adl query makes: from the query alone, and from what its user adds."""
+"""The form of what a func_adl query selects: from the query, and from types that the user adds."""
 
 from __future__ import annotations
 
@@ -10,47 +10,47 @@ from typing import Any, get_type_hints
 from awkward.forms import Form, RecordForm
 
 from servicex_layer.errors import FormError, MissingExtraError
+from servicex_layer.forms._datashape import column_form
 from servicex_layer.forms._inference import Query
 from servicex_layer.forms._values import (
     UNKNOWN,
-    Many,
-    Row,
+    Collection,
+    Record,
     Value,
-    described,
-    filled,
+    fill_unknown,
     form_of,
-    of_python,
+    from_python_type,
+    to_text,
 )
-from servicex_layer.forms._written import column_form
 
 __all__ = ["from_func_adl", "is_func_adl"]
 
 
 def from_func_adl(query: Any, types: Mapping[str, Any] | None = None) -> RecordForm:
-    """Tell the form of what a func_adl query makes, without any file.
+    """Return the form of the results of a func_adl query, without any file.
 
     Needs the extra ``func-adl``.
 
     Parameters
     ----------
     query : object
-        The query, as it is given to ServiceX, or its qastle text. Queries over typed datasets, such
-        as those of ``func_adl_servicex_xaodr22``, know the types of what they select.
+        The query, or its qastle text. Queries over typed datasets, such as those of
+        ``func_adl_servicex_xaodr22``, define the types of their columns.
     types : mapping, optional
-        The types of columns of which the query does not know them: datashapes, NumPy dtypes, or
-        awkward types or forms, by the columns' names.
+        The types of columns that the query does not define, by the columns' names: as datashapes,
+        NumPy dtypes, or awkward types or forms.
 
     Returns
     -------
     awkward.forms.RecordForm
-        The form of an event, or of one entry of what ``SelectMany`` gives.
+        The form of an event or, after ``SelectMany``, of an item.
 
     Raises
     ------
     FormError
-        Where the query does not tell all; the text says what. Also where it is no such query.
+        If the query does not define all types, which the message lists, or is not a func_adl query.
     MissingExtraError
-        Where the extra is not installed.
+        If the extra is not installed.
 
     Examples
     --------
@@ -62,109 +62,111 @@ def from_func_adl(query: Any, types: Mapping[str, Any] | None = None) -> RecordF
     >>> print(from_func_adl(text).type)
     {n: int32, pt: var * float64}
     """
-    tree, item_type, codegen = _taken_apart(query)
+    tree, item_type, codegen = _parse(query)
     try:
         parsed = Query(tree, None if codegen is None else codegen != "uproot")
         columns = parsed.columns()
-    # queries are Python, of which any may be there that no code generator takes
+    # A query can hold any Python, also what no code generator understands.
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise FormError(
-            f"The func_adl query cannot be understood ({type(error).__name__}: {error}). Give "
+            f"The func_adl query cannot be interpreted ({type(error).__name__}: {error}). Use "
             "form='{pt: var * float64, ...}' instead."
         ) from error
-    # For Uproot, func_adl takes a comparison for one of numbers, where it may be one of arrays.
-    typed = _row(item_type) if parsed.cpp else UNKNOWN
-    known = {
-        name: filled(value, typed.get(name) if isinstance(typed, Row) else typed)
+    # In a query for Uproot, func_adl types `e.x > 1` as a bool, but `e.x` may be an array.
+    record = _item_type(item_type) if parsed.cpp else UNKNOWN
+    columns = {
+        name: fill_unknown(value, record.get(name) if isinstance(record, Record) else record)
         for name, value in columns.items()
     }
     types = {} if types is None else types
-    _check(types, known)
+    _check_types(types, columns)
     forms = {
         name: column_form(types[name], name) if name in types else form_of(value)
-        for name, value in known.items()
+        for name, value in columns.items()
     }
-    missing = {name: known[name] for name, form in forms.items() if form is None}
-    if missing:
-        raise _asking(missing)
+    untyped = {name: columns[name] for name, form in forms.items() if form is None}
+    if untyped:
+        raise _untyped_error(untyped)
     return RecordForm(list(forms.values()), list(forms))
 
 
 def is_func_adl(query: Any) -> bool:
-    """Tell whether something is a func_adl query: an object of one, or its qastle text."""
+    """Return whether an object is a func_adl query, or the qastle text of one."""
     if isinstance(query, str):
         return query.lstrip().startswith("(")
     return hasattr(query, "query_ast") or (
-        hasattr(query, "generate_selection_string") and is_func_adl(_text(query))
+        hasattr(query, "generate_selection_string") and is_func_adl(_qastle(query))
     )
 
 
-def _text(query: Any) -> str:
+def _qastle(query: Any) -> str:
     return str(query.generate_selection_string())
 
 
-def _taken_apart(query: Any) -> tuple[ast.AST, Any, str | None]:
-    """Give the tree of a query, the Python type of its rows, and who makes code of it."""
+def _parse(query: Any) -> tuple[ast.AST, Any, str | None]:
+    """Return the syntax tree of a query, the Python type of its items, and its code generator."""
     codegen = getattr(query, "default_codegen", None)
     if hasattr(query, "query_ast") and not getattr(query, "provided_qastle", None):
         return query.query_ast, query.item_type, codegen
     if not is_func_adl(query):
         raise FormError(
-            f"{query!r} is no func_adl query. Give the query object or its qastle text, such as "
+            f"{query!r} is not a func_adl query. Pass the query object or its qastle text, such as "
             '"(call Select (call EventDataset) (lambda (list e) ...))".'
         )
     try:
         import qastle
     except ImportError as error:
         raise MissingExtraError(
-            'To read qastle takes the extra "func-adl": pip install "servicex_layer[func-adl]".'
+            'Reading qastle needs the extra "func-adl": pip install "servicex_layer[func-adl]".'
         ) from error
-    text = query if isinstance(query, str) else _text(query)
+    text = query if isinstance(query, str) else _qastle(query)
     try:
         return qastle.unwrap_ast(qastle.text_ast_to_python_ast(text)), Any, codegen
-    # the parser has exceptions of its own, which have nothing in common
+    # The errors of qastle's parser have no common base class.
     except Exception as error:
-        said = str(error).strip().splitlines()[-1]
-        raise FormError(f"The query is no qastle text: {said}") from error
+        message = str(error).strip().splitlines()[-1]
+        raise FormError(f"The query is not valid qastle: {message}") from error
 
 
-def _row(item_type: Any) -> Value:
-    """Tell what func_adl's own types know of a row."""
+def _item_type(item_type: Any) -> Value:
+    """Return what func_adl's own types say about an item."""
     if item_type is Any:
         return UNKNOWN
-    # where there is a type, there is func_adl
+    # A query with a type comes from func_adl, so that is installed.
     from func_adl.util_types import is_iterable, unwrap_iterable
 
-    def hints(kind: Any) -> Mapping[str, Any] | None:
-        return get_type_hints(kind) if dataclasses.is_dataclass(kind) else None
+    def field_types(python_type: Any) -> Mapping[str, Any] | None:
+        return get_type_hints(python_type) if dataclasses.is_dataclass(python_type) else None
 
-    def unwrap(kind: Any) -> Any:
-        return unwrap_iterable(kind) if kind is not Any and is_iterable(kind) else None
+    def element_type(python_type: Any) -> Any:
+        if python_type is Any or not is_iterable(python_type):
+            return None
+        return unwrap_iterable(python_type)
 
-    return of_python(item_type, hints, unwrap)
+    return from_python_type(item_type, field_types, element_type)
 
 
-def _check(types: Any, columns: Mapping[str, Value]) -> None:
+def _check_types(types: Any, columns: Mapping[str, Value]) -> None:
     if not isinstance(types, Mapping):
         raise FormError(
-            "To a func_adl query belong types of columns, as in {'pt': 'var * float64'}, and not "
-            f"{types!r}."
+            "The types beside a func_adl query must be a mapping such as "
+            f"{{'pt': 'var * float64'}}, not {types!r}."
         )
-    for name, given in types.items():
+    for name, column_type in types.items():
         if name not in columns:
-            raise FormError(f"The query makes no column {name!r}; it makes {', '.join(columns)}.")
-        form: Form = column_form(given, name)
-        if isinstance(columns[name], Many) and not form.is_list:
+            raise FormError(f"The query has no column {name!r}; it has {', '.join(columns)}.")
+        form: Form = column_form(column_type, name)
+        if isinstance(columns[name], Collection) and not form.is_list:
             raise FormError(
-                f"The query makes sequences of the column {name!r}, and its type was said to be "
-                f"{form.type}. Say 'var * {form.type}'."
+                f"The column {name!r} of the query holds sequences, but its type is {form.type}. "
+                f"Use 'var * {form.type}'."
             )
 
 
-def _asking(columns: Mapping[str, Value]) -> FormError:
-    told = ", ".join(f"{name} ({described(value)})" for name, value in columns.items())
-    example = {name: described(value, "float64") for name, value in columns.items()}
+def _untyped_error(columns: Mapping[str, Value]) -> FormError:
+    names = ", ".join(f"{name} ({to_text(value)})" for name, value in columns.items())
+    example = {name: to_text(value, "float64") for name, value in columns.items()}
     return FormError(
-        f"The query does not tell the types of these columns: {told}. Say them, with the types "
-        f"that they have: form=(query, {example})."
+        f"The query does not define the types of these columns: {names}. Add the types that they "
+        f"have, as in form=(query, {example})."
     )

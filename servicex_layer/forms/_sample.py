@@ -1,29 +1,28 @@
-"""Forms of files that are there: of a result of another request, or of the input's own columns."""
+"""The form of a sample: of a result of an earlier request, or of any file with its columns."""
 
 from __future__ import annotations
 
-import io
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 from awkward.forms import Form, RecordForm
 
 from servicex_layer.errors import FormError, MissingExtraError
 from servicex_layer.reading import datashape_of, open_bytes
-from servicex_layer.transport import Range
+from servicex_layer.transport import OpenFileBytes
 
 __all__ = ["datashape", "from_sample", "is_url"]
 
-# The first four bytes tell the format.
 _FORMATS = {b"PAR1": "parquet", b"root": "root-file"}
+"""By the first four bytes of a file."""
 
 
 def datashape(path: str | os.PathLike[str], tree: str | None = None) -> str:
-    """Tell what an event of a file looks like, as a text to paste.
+    """Return the type of the events in a file as a datashape to paste.
 
     Parameters
     ----------
@@ -35,70 +34,78 @@ def datashape(path: str | os.PathLike[str], tree: str | None = None) -> str:
     Returns
     -------
     str
-        A datashape, as ``form`` takes it.
+        A datashape that ``form`` takes.
 
     Raises
     ------
     FormError
-        Where the file is not there, or is of another kind.
+        If the file is missing, or is neither a ROOT nor a Parquet file.
+    MissingExtraError
+        If reading from this kind of URL needs a package that is not installed.
     ResultError
-        Where it cannot be read, or has not one tree.
+        If the file cannot be read, lacks the tree, or has several trees and none is named.
 
     Examples
     --------
     >>> datashape("result.root")  # doctest: +SKIP
     '{JetPt: var * float64, met: float32}'
     """
-    return datashape_of(_without_halves(from_sample(path, tree)))
+    return datashape_of(_without_float16(from_sample(path, tree)))
 
 
 def from_sample(path: str | os.PathLike[str], tree: str | None = None) -> RecordForm:
-    """Tell the form of a file.
+    """Return the form of the events in a file.
 
     Parameters
     ----------
     path : str or os.PathLike
-        As in `datashape`, as are the errors.
+        The path or URL of a ROOT or Parquet file.
     tree : str, optional
-        As in `datashape`.
+        The name of the tree; by default the file's only one.
 
     Returns
     -------
     awkward.forms.RecordForm
         The form of an event.
+
+    Raises
+    ------
+    FormError, MissingExtraError, ResultError
+        As `datashape` does.
     """
-    what = f"The sample {os.fspath(path)!r}"
-    with _opened(os.fspath(path)) as file:
-        body = _FileBody(file)
+    path = os.fspath(path)
+    description = f"The sample {path!r}"
+    with _open(path) as file:
+        body = OpenFileBytes(file)
         result_format = _FORMATS.get(bytes(body.read(0, min(4, body.size))))
         if result_format is None:
-            raise FormError(f"{what} is neither a ROOT file nor a Parquet file.")
-        with open_bytes(body, result_format, tree, what) as table:
+            raise FormError(f"{description} is neither a ROOT file nor a Parquet file.")
+        with open_bytes(body, result_format, tree, description) as table:
             return table.form()
 
 
-def _without_halves(form: Form) -> Form:
-    """Take ``float32`` for ``float16``, which datashapes do not have: it holds all the values."""
+def _without_float16(form: Form) -> Form:
+    """Replace ``float16``, which datashapes do not have, by ``float32``."""
     if form.is_numpy:
         return form.copy(primitive="float32") if form.primitive == "float16" else form
     if form.is_record or form.is_union:
-        return form.copy(contents=[_without_halves(content) for content in form.contents])
-    return form if form.is_unknown else form.copy(content=_without_halves(form.content))
+        return form.copy(contents=[_without_float16(content) for content in form.contents])
+    return form if form.is_unknown else form.copy(content=_without_float16(form.content))
 
 
 def is_url(text: str) -> bool:
-    """Tell a URL from a path."""
+    """Return whether a text is a URL, and not a path."""
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) is not None
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[Any]:
+def _open(path: str) -> Iterator[BinaryIO]:
     if not is_url(path):
         try:
             with Path(path).expanduser().open("rb") as file:
                 yield file
         except OSError as error:
-            raise FormError(f"There is no sample {path!r} to read: {error.strerror}.") from error
+            raise FormError(f"The sample {path!r} cannot be read: {error.strerror}.") from error
         return
     import fsspec
 
@@ -115,22 +122,4 @@ def _opened(path: str) -> Iterator[Any]:
         with opened as file:
             yield file
     except OSError as error:
-        raise FormError(f"There is no sample {path!r} to read: {error}.") from error
-
-
-class _FileBody:
-    """The bytes of a file that is open."""
-
-    size: int
-
-    def __init__(self, file: Any) -> None:
-        self.size = file.seek(0, io.SEEK_END)
-        self._file = file
-
-    def fetch(self, ranges: Iterable[Range]) -> None:
-        """Do nothing: a form is told by few bytes."""
-
-    def read(self, start: int, stop: int) -> memoryview:
-        """Read from the first byte of a range to before its last."""
-        self._file.seek(start)
-        return memoryview(self._file.read(stop - start))
+        raise FormError(f"The sample {path!r} cannot be read: {error}.") from error

@@ -1,4 +1,4 @@
-"""Forms of what an ``uproot-raw`` query makes: by running it on a sample of its input."""
+"""The form of what an ``uproot-raw`` query selects: run the query on a sample of its input."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from awkward.forms import RecordForm
 from servicex_layer.errors import FormError, InvalidArgumentError, ServiceXLayerError
 from servicex_layer.forms._sample import from_sample, is_url
 
-__all__ = ["checked", "from_uproot_raw", "is_uproot_raw"]
+__all__ = ["check_query_and_sample", "from_uproot_raw", "is_uproot_raw"]
 
 
 def from_uproot_raw(
@@ -22,18 +22,17 @@ def from_uproot_raw(
     tree: str | None = None,
     result_format: str = "root-file",
 ) -> RecordForm:
-    """Tell the form of what an ``uproot-raw`` query makes of a file.
+    """Return the form of the results of an ``uproot-raw`` query.
 
-    The query is run on no event of the sample, and the result is written and read as those of the
-    request are: so counter branches are as they will be.
+    Runs the query on the sample, without reading an event, and reads the form of the result. So
+    the form has the counter branches that the results have.
 
     Parameters
     ----------
     query : object
-        The query: a ``servicex.query.UprootRaw``, its list of dictionaries, or the ``selection``
-        of a request.
+        A ``servicex.query.UprootRaw``, its list of dictionaries, or the ``selection`` of a request.
     sample : str or os.PathLike
-        The path or URL of a file with the trees and branches that the query is about.
+        The path or URL of an input file: one with the trees and branches of the query.
     tree : str, optional
         The name of the tree in the result; by default its only one.
     result_format : {"root-file", "root-rntuple", "parquet"}
@@ -47,9 +46,9 @@ def from_uproot_raw(
     Raises
     ------
     FormError
-        Where the query cannot be run on the sample.
+        If the query cannot be run on the sample.
     ResultError
-        Where the result has not one tree.
+        If the result lacks the tree, or has several trees and none is named.
 
     Examples
     --------
@@ -57,38 +56,38 @@ def from_uproot_raw(
     >>> print(from_uproot_raw(query, "input.root").type)  # doctest: +SKIP
     {nJet_Px: int32, Jet_Px: var * float32}
     """
-    # Uproot is not needed to make an array, and takes its time to import.
+    # Uproot is slow to import, and making an array does not need it.
     from servicex_layer.uproot_raw import run_query
 
-    path = checked(query, sample)
+    path = check_query_and_sample(query, sample)
     with tempfile.TemporaryDirectory(prefix="servicex-layer-") as directory:
         result = Path(directory) / "result"
         try:
             run_query(path, _selection(query), result, result_format, entry_stop=0)
-        # whatever Uproot and the user's expressions raise
+        # Uproot and the user's expressions can raise anything.
         except Exception as error:
-            said = str(getattr(error, "message", error)).strip() or type(error).__name__
+            message = str(getattr(error, "message", error)).strip() or type(error).__name__
             kind = "" if isinstance(error, ServiceXLayerError) else f"{type(error).__name__}: "
             raise FormError(
-                f"The query cannot be run on the sample {path!r}: {kind}{said.splitlines()[0]}"
+                f"The query cannot be run on the sample {path!r}: {kind}{message.splitlines()[0]}"
             ) from error
         return from_sample(result, tree)
 
 
 def is_uproot_raw(query: Any) -> bool:
-    """Tell whether something is an ``uproot-raw`` query, in any of the ways of writing it."""
+    """Return whether an object is an ``uproot-raw`` query, in any of its spellings."""
     if hasattr(query, "generate_selection_string"):
         query = query.generate_selection_string()
     return isinstance(query, list) or (isinstance(query, str) and query.lstrip().startswith("["))
 
 
-def checked(query: Any, sample: Any) -> str:
-    """Check a query and a sample of its input without a look into it; give its path or URL.
+def check_query_and_sample(query: Any, sample: Any) -> str:
+    """Check a query and the sample of its input without opening it; return its path or URL.
 
     Raises
     ------
     FormError
-        Where one is not such, or the file is not there.
+        If the query is not valid, or the sample is missing.
     """
     from servicex_layer.uproot_raw import parse_selection
 
@@ -96,25 +95,25 @@ def checked(query: Any, sample: Any) -> str:
         parse_selection(_selection(query))
     except (TypeError, ValueError, InvalidArgumentError) as error:
         raise FormError(
-            f"{query!r} is no uproot-raw query: {error}. Give a servicex.query.UprootRaw, a list "
-            'of dictionaries such as [{"treename": "events"}], or its JSON.'
+            f"{query!r} is not a valid uproot-raw query: {error}. Pass a servicex.query.UprootRaw, "
+            'a list of dictionaries such as [{"treename": "events"}], or its JSON.'
         ) from error
     if not isinstance(sample, (str, os.PathLike)):
         raise FormError(
-            f"To an uproot-raw query belongs the path or URL of a sample of its input, and not "
+            "The sample beside an uproot-raw query must be the path or URL of an input file, not "
             f"{sample!r}."
         )
     text = str(os.fspath(sample))
-    path = Path(text).expanduser()
     if is_url(text):
         return text
+    path = Path(text).expanduser()
     if not path.is_file():
-        raise FormError(f"There is no sample {text!r} to run the query on.")
+        raise FormError(f"The sample {text!r} to run the query on does not exist.")
     return str(path)
 
 
 def _selection(query: Any) -> str:
-    """Write what a query says of trees as the ``selection`` of a request."""
+    """Write a query as the ``selection`` of a request, without the copies of histograms."""
     if hasattr(query, "generate_selection_string"):
         query = query.generate_selection_string()
     if isinstance(query, str):
@@ -122,6 +121,5 @@ def _selection(query: Any) -> str:
     if isinstance(query, dict):
         query = [query]
     if isinstance(query, list):
-        # histograms are copied beside the trees
         query = [entry for entry in query if "copy_histograms" not in entry]
     return json.dumps(query)

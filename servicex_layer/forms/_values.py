@@ -1,9 +1,9 @@
-"""What the expressions of a func_adl query give: numbers, sequences, rows, or things unknown."""
+"""The types of func_adl's expressions, as far as they are known."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,49 +12,49 @@ from awkward.forms import Form, ListOffsetForm, NumpyForm, RecordForm
 
 __all__ = [
     "UNKNOWN",
-    "Many",
-    "Row",
+    "Collection",
+    "Object",
+    "Record",
     "Scalar",
-    "Thing",
     "Value",
-    "described",
-    "filled",
+    "fill_unknown",
     "form_of",
-    "of_cpp",
-    "of_python",
+    "from_cpp_type",
+    "from_python_type",
+    "to_text",
 ]
 
 
 @dataclass(frozen=True)
 class Scalar:
-    """A number, a truth value or a text: ``dtype`` is what awkward calls it."""
+    """A number, a truth value or a string; ``dtype`` is awkward's name for it."""
 
     dtype: str
 
 
 @dataclass(frozen=True)
-class Thing:
-    """An object: of a C++ class, or nothing is known of it."""
+class Object:
+    """An object of a C++ class; ``None`` if nothing is known about it."""
 
-    kind: str | None = None
-
-
-@dataclass(frozen=True)
-class Many:
-    """A sequence."""
-
-    each: Value
+    class_name: str | None = None
 
 
 @dataclass(frozen=True)
-class Row:
-    """A dictionary; a tuple where it has no names."""
+class Collection:
+    """Any number of values of one type."""
+
+    item: Value
+
+
+@dataclass(frozen=True)
+class Record:
+    """A dictionary or, without names, a tuple."""
 
     names: tuple[str, ...] | None
     values: tuple[Value, ...]
 
     def get(self, key: object) -> Value:
-        """Give the value with a name or an index; what is not there is unknown."""
+        """Return the value of a name or an index; `UNKNOWN` if it is missing."""
         if self.names is not None and key in self.names:
             return self.values[self.names.index(str(key))]
         if isinstance(key, int) and -len(self.values) <= key < len(self.values):
@@ -62,56 +62,58 @@ class Row:
         return UNKNOWN
 
 
-Value = Scalar | Thing | Many | Row
-UNKNOWN = Thing()
+Value = Scalar | Object | Collection | Record
+UNKNOWN = Object()
 
 
 def form_of(value: Value) -> Form | None:
-    """Give the form of a value; ``None`` where something of it is unknown."""
+    """Return the awkward form of a value; ``None`` if a part of it is unknown."""
     match value:
         case Scalar("string"):
             return ak.forms.from_type(ak.types.from_datashape("string", highlevel=False))
         case Scalar(dtype):
             return NumpyForm(dtype)
-        case Many(each):
-            content = form_of(each)
+        case Collection(item):
+            content = form_of(item)
             return None if content is None else ListOffsetForm("i64", content)
-        case Row(names, values):
-            contents = [form_of(one) for one in values]
-            known = all(one is not None for one in contents)
-            return RecordForm(contents, names) if known else None
+        case Record(names, values):
+            contents = [form_of(field) for field in values]
+            is_known = all(content is not None for content in contents)
+            return RecordForm(contents, names) if is_known else None
     return None
 
 
-def described(value: Value, unknown: str = "?") -> str:
-    """Write what is known of a value like a datashape."""
+def to_text(value: Value, unknown: str = "?") -> str:
+    """Write a value like a datashape, with `unknown` for the unknown parts."""
     match value:
         case Scalar(dtype):
             return dtype
-        case Many(each):
-            return f"var * {described(each, unknown)}"
-        case Row(None, values):
-            return f"({', '.join(described(one, unknown) for one in values)})"
-        case Row(names, values):
+        case Collection(item):
+            return f"var * {to_text(item, unknown)}"
+        case Record(None, values):
+            return f"({', '.join(to_text(field, unknown) for field in values)})"
+        case Record(names, values):
             pairs = zip(names or (), values, strict=True)
-            return f"{{{', '.join(f'{name}: {described(one, unknown)}' for name, one in pairs)}}}"
+            return f"{{{', '.join(f'{name}: {to_text(field, unknown)}' for name, field in pairs)}}}"
     return unknown
 
 
-def filled(value: Value, other: Value) -> Value:
-    """Take from another value what is unknown of this one."""
+def fill_unknown(value: Value, other: Value) -> Value:
+    """Replace the unknown parts of a value by those of another."""
     match value, other:
-        case Thing(), _:
+        case Object(), _:
             return value if other == UNKNOWN else other
-        case Many(each), Many(more):
-            return Many(filled(each, more))
-        case Row(names, values), Row() if names is not None:
+        case Collection(item), Collection(other_item):
+            return Collection(fill_unknown(item, other_item))
+        case Record(names, values), Record() if names is not None:
             pairs = zip(names, values, strict=True)
-            return Row(names, tuple(filled(one, other.get(name)) for name, one in pairs))
+            return Record(
+                names, tuple(fill_unknown(field, other.get(name)) for name, field in pairs)
+            )
     return value
 
 
-_CPP = {
+_CPP_SCALARS = {
     "bool": "bool",
     "char": "int8",
     "signed char": "int8",
@@ -134,46 +136,52 @@ _CPP = {
 }
 
 
-def of_cpp(name: str) -> Value:
-    """Tell what a C++ type is when it is written to a tree.
+def from_cpp_type(name: str) -> Value:
+    """Return the value that a C++ type becomes when it is written to a tree.
 
     Examples
     --------
-    >>> of_cpp("const std::vector<unsigned int> &")
-    Many(each=Scalar(dtype='uint32'))
-    >>> of_cpp("const xAOD::Jet_v1 *")
-    Thing(kind='xAOD::Jet_v1')
+    >>> from_cpp_type("const std::vector<unsigned int> &")
+    Collection(item=Scalar(dtype='uint32'))
+    >>> from_cpp_type("const xAOD::Jet_v1 *")
+    Object(class_name='xAOD::Jet_v1')
     """
     bare = re.sub(r"\bconst\b|&|\bstd::", "", name).strip()
     pointed = bare.rstrip("* ")
-    if bare in _CPP:
-        return Scalar(_CPP[bare])
-    if pointed in _CPP:
+    if bare in _CPP_SCALARS:
+        return Scalar(_CPP_SCALARS[bare])
+    if pointed in _CPP_SCALARS:
         return UNKNOWN
     vector = re.fullmatch(r"vector\s*<(.*)>", pointed)
-    return Many(of_cpp(vector[1])) if vector else Thing(pointed)
+    return Collection(from_cpp_type(vector[1])) if vector else Object(pointed)
 
 
-_PYTHON = {bool: "bool", int: "int64", float: "float64", str: "string"}
+_PYTHON_SCALARS = {bool: "bool", int: "int64", float: "float64", str: "string"}
 
 
-def of_python(kind: Any, hints: Any, unwrap: Any) -> Value:
-    """Tell what a Python type is that func_adl found for an expression.
+def from_python_type(
+    python_type: Any,
+    field_types: Callable[[Any], Mapping[str, Any] | None],
+    element_type: Callable[[Any], Any],
+) -> Value:
+    """Return the value of a Python type that func_adl inferred for an expression.
 
     Parameters
     ----------
-    kind : type
-        The type: of a value, of a sequence, or a dataclass for a dictionary.
-    hints : callable
-        Gives the types of the fields of a dataclass, ``None`` for all else.
-    unwrap : callable
-        Gives the type of what is in a sequence, ``None`` for all else.
+    python_type : type
+        A scalar type, a sequence, or a dataclass for a dictionary.
+    field_types : callable
+        Returns the types of a dataclass's fields; ``None`` for other types.
+    element_type : callable
+        Returns the type of a sequence's items; ``None`` for other types.
     """
-    if isinstance(kind, type) and kind in _PYTHON:
-        return Scalar(_PYTHON[kind])
-    fields: Mapping[str, Any] | None = hints(kind)
+    if isinstance(python_type, type) and python_type in _PYTHON_SCALARS:
+        return Scalar(_PYTHON_SCALARS[python_type])
+    fields = field_types(python_type)
     if fields is not None:
-        values = tuple(of_python(one, hints, unwrap) for one in fields.values())
-        return Row(tuple(fields), values)
-    content = unwrap(kind)
-    return UNKNOWN if content is None else Many(of_python(content, hints, unwrap))
+        values = [from_python_type(field, field_types, element_type) for field in fields.values()]
+        return Record(tuple(fields), tuple(values))
+    element = element_type(python_type)
+    if element is None:
+        return UNKNOWN
+    return Collection(from_python_type(element, field_types, element_type))

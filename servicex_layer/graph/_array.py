@@ -12,7 +12,7 @@ from dask_awkward.utils import first, second
 from servicex_layer._config import find_backend, seconds
 from servicex_layer.backend import RestClient
 from servicex_layer.feed import active_client, error_for_status, loop_thread, register
-from servicex_layer.forms import given_form
+from servicex_layer.forms import parse_form
 from servicex_layer.graph._dask_awkward import meta_of, new_array
 from servicex_layer.graph._file_count import wait_for_file_count
 from servicex_layer.graph._file_layer import SXFileLayer
@@ -133,7 +133,7 @@ def from_servicex(
     """
     # Validate before anything is asked of the backend.
     SXFileLayer(request_id, 0, on_failed=on_failed, max_failed=max_failed)
-    form_for = None if form is None else given_form(form, tree)
+    form_for = None if form is None else parse_form(form, tree)
     server = find_backend(backend)
     client = active_client()
     if client is not None and not client.asynchronous:

@@ -12,6 +12,7 @@ from distributed import Worker
 
 from servicex_layer._model import NoFile, ResultFile
 from servicex_layer.feed import (
+    RequestRef,
     feed,
     this_worker,
     wait,
@@ -33,10 +34,8 @@ class AwaitFile:
     ----------
     name : str
         Name of the layer whose tasks call this.
-    request_id : str
+    request : RequestRef
         The request.
-    backend : str or None
-        Name of the backend in ``servicex.yaml``; ``None`` for the default.
     npartitions : int
         The number of partitions of the array.
     max_failed : float
@@ -47,12 +46,9 @@ class AwaitFile:
     # one day): a worker then calls the object in its event loop, not in a thread.
     __tornado_coroutine__ = True
 
-    def __init__(
-        self, name: str, request_id: str, backend: str | None, npartitions: int, max_failed: float
-    ) -> None:
+    def __init__(self, name: str, request: RequestRef, npartitions: int, max_failed: float) -> None:
         self.name = name
-        self.request_id = request_id
-        self.backend = backend
+        self.request = request
         self.npartitions = npartitions
         self.max_failed = max_failed
 
@@ -74,7 +70,7 @@ class AwaitFile:
             If the backend can't be asked.
         """
         del after
-        request_feed = feed(self.request_id, self.backend)
+        request_feed = feed(self.request)
         question = number, self.npartitions, self.max_failed
         worker = this_worker()
         if worker is not None and _runs_in_loop_of(worker):
@@ -88,7 +84,7 @@ class AwaitFile:
 
     def renamed(self, name: str) -> AwaitFile:
         """Return a copy for a layer of another name."""
-        return AwaitFile(name, self.request_id, self.backend, self.npartitions, self.max_failed)
+        return AwaitFile(name, self.request, self.npartitions, self.max_failed)
 
     def __dask_tokenize__(self) -> tuple[object, ...]:
         """Return what tells two of these apart."""

@@ -13,7 +13,7 @@ from dask.typing import Key
 
 from servicex_layer._model import FILE_LAYER
 from servicex_layer.errors import InvalidArgumentError
-from servicex_layer.feed import register_callback
+from servicex_layer.feed import RequestRef, register_callback
 from servicex_layer.graph._await_file import AwaitFile
 from servicex_layer.graph._dask_tasks import Task, reference, wait
 from servicex_layer.graph._layer_info import request_info
@@ -66,6 +66,7 @@ class SXFileLayer(Layer):
     on_failed: str
     max_failed: float
     name: str
+    request: RequestRef
     await_file: AwaitFile
     # The key of a task that must end before waits begin; see `dask.graph_manipulation.bind`.
     _bound_to: Key | None
@@ -93,7 +94,8 @@ class SXFileLayer(Layer):
         self._bound_to = None
         self._numbers = range(npartitions)
         allowed = max_failed if on_failed == "skip" else 0.0
-        self.await_file = AwaitFile(self.name, request_id, backend, npartitions, allowed)
+        self.request = RequestRef(request_id, backend)
+        self.await_file = AwaitFile(self.name, self.request, npartitions, allowed)
         register_callback()
 
     def __repr__(self) -> str:

@@ -8,7 +8,7 @@ from awkward.forms import RecordForm
 
 from servicex_layer._model import Backend, Location, NoFile, TransformStatus
 from servicex_layer.errors import FormError
-from servicex_layer.feed import loop_thread, process_feed
+from servicex_layer.feed import RequestRef, feed, loop_thread
 from servicex_layer.graph._waiting_note import result_with_note
 from servicex_layer.transport import ResultSource
 
@@ -53,7 +53,7 @@ def form_of_first_file(
     request_id = status.request_id
     if status.is_terminal and status.files == 0:
         return RecordForm([], [])
-    request_feed = process_feed(request_id, backend)
+    request_feed = feed(RequestRef(request_id, backend.url))
     file = result_with_note(
         request_feed.submit(request_feed.get(0, max(status.files, 1))),
         lambda seconds: (

@@ -15,6 +15,7 @@ from awkward.forms import Form, RecordForm
 from awkward.typetracer import typetracer_from_form, typetracer_with_report
 
 from servicex_layer.errors import InvalidArgumentError, ResultError, SchemaMismatchError
+from servicex_layer.feed import RequestRef
 from servicex_layer.graph._await_file import AwaitFile
 from servicex_layer.graph._dask_awkward import form_structure, touched_buffers
 from servicex_layer.graph._read_task import ReadTask
@@ -41,7 +42,7 @@ class ReadWithFormMapping(ReadTask):
 
     Parameters
     ----------
-    request_id, backend, form, tree, behavior, await_file, report
+    request, form, tree, behavior, await_file, report
         As in `ReadTask`; `behavior` is added to that of the mapping.
     form_mapping : uproot.ImplementsFormMapping
         Called with the form.
@@ -56,8 +57,7 @@ class ReadWithFormMapping(ReadTask):
 
     def __init__(
         self,
-        request_id: str,
-        backend: str | None,
+        request: RequestRef,
         form: RecordForm,
         tree: str | None,
         form_mapping: ImplementsFormMapping,
@@ -72,8 +72,7 @@ class ReadWithFormMapping(ReadTask):
             )
         self.expected_form, self.info = form_mapping(_described(form))
         super().__init__(
-            request_id,
-            backend,
+            request,
             form,
             tree,
             columns=frozenset(form.fields),
@@ -90,8 +89,8 @@ class ReadWithFormMapping(ReadTask):
             return self.empty()
         with opened as table:
             root_tree: Any = table
-            self._check_types(root_tree, source.what)
-            buffers = self._buffers(root_tree, source.what)
+            self._check_types(root_tree, source.description)
+            buffers = self._buffers(root_tree, source.description)
             return ak.from_buffers(
                 self.expected_form,
                 table.entries,
@@ -199,7 +198,7 @@ def described_form_of(source: ResultSource, tree: str | None) -> RecordForm:
     validate_mappable(source.file.format)
     with open_table(source, tree) as table:
         root_tree: Any = table
-        described: RecordForm = root_tree.described()
+        described: RecordForm = root_tree.annotated_form()
         return described
 
 

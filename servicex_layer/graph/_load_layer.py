@@ -105,7 +105,7 @@ class UprootLoadLayer(NamedProjection):
         report: bool = False,
     ) -> None:
         record_form = as_form(form)
-        source = (files.request_id, files.backend, record_form, tree)
+        source = (files.request, record_form, tree)
         await_file = files.await_file if fuse else None
         reader: ReadFile | ReadWithFormMapping
         if form_mapping is None:

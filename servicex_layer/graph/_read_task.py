@@ -12,7 +12,7 @@ import awkward as ak
 from awkward.forms import RecordForm
 
 from servicex_layer._model import Location, NoFile, ResultFile
-from servicex_layer.feed import feed, record_read
+from servicex_layer.feed import RequestRef, feed, record_read
 from servicex_layer.graph._await_file import AwaitFile
 from servicex_layer.graph._projection import ColumnProjectionMixin, offsets_only_columns
 from servicex_layer.graph._record import record
@@ -27,10 +27,8 @@ class ReadTask:
 
     Parameters
     ----------
-    request_id : str
+    request : RequestRef
         The request.
-    backend : str or None
-        Name of the backend in ``servicex.yaml``; ``None`` for the default.
     form : awkward.forms.RecordForm
         The form of the file's columns.
     tree : str or None
@@ -50,8 +48,7 @@ class ReadTask:
 
     def __init__(
         self,
-        request_id: str,
-        backend: str | None,
+        request: RequestRef,
         form: RecordForm,
         tree: str | None,
         *,
@@ -60,8 +57,7 @@ class ReadTask:
         await_file: AwaitFile | None = None,
         report: bool = False,
     ) -> None:
-        self.request_id = request_id
-        self.backend = backend
+        self.request = request
         self.form = form
         self.tree = tree
         self.columns = columns
@@ -93,12 +89,12 @@ class ReadTask:
         transfer = TransferStats()
         started = time.perf_counter()
         if isinstance(file, ResultFile):
-            description = f"Result {file.name!r} of request {self.request_id}"
+            description = f"Result {file.name!r} of request {self.request.request_id}"
             source = ResultSource(file, partial(self._locate, file), description, transfer)
             layout = self.read(source)
         else:
             layout = self.empty()
-        record_read(self.request_id, self.backend, file.number, transfer.received)
+        record_read(self.request, file.number, transfer.received)
         array = ak.Array(layout, behavior=self.behavior)
         if not self.report:
             return array
@@ -119,7 +115,7 @@ class ReadTask:
         raise NotImplementedError
 
     def _locate(self, file: ResultFile, rejected: str | None) -> Location:
-        request_feed = feed(self.request_id, self.backend)
+        request_feed = feed(self.request)
         location = request_feed.locate_nowait(file, rejected)
         if location is not None:
             return location

@@ -43,6 +43,8 @@ def record(file: ResultFile | NoFile, transfer: TransferStats, seconds: float) -
             is no file.
         ``failed``
             For an empty partition the input file that failed; ``None`` otherwise.
+        ``reason``
+            Why it failed, with the URL of the logs; ``None`` if the backend does not say.
         ``finished_at``
             When the file was finished, in Unix seconds by the server's clock; NaN if there is no
             file.
@@ -69,6 +71,7 @@ def record(file: ResultFile | NoFile, transfer: TransferStats, seconds: float) -
             "input": file.input,
             "name": file.name,
             "failed": None,
+            "reason": None,
             "finished_at": file.created_at.timestamp(),
             "events": -1 if file.events is None else file.events,
             "size": file.size,
@@ -78,6 +81,7 @@ def record(file: ResultFile | NoFile, transfer: TransferStats, seconds: float) -
             "input": None,
             "name": None,
             "failed": file.failed,
+            "reason": file.reason,
             "finished_at": math.nan,
             "events": 0,
             "size": 0,
@@ -93,7 +97,7 @@ def record(file: ResultFile | NoFile, transfer: TransferStats, seconds: float) -
         "read_at": time.time(),
         "worker": _worker_or_thread(),
     }
-    optional = ("input", "name", "failed")
+    optional = ("input", "name", "failed", "reason")
     contents = [
         _optional_string(value) if name in optional else _array_of_one(value)
         for name, value in fields.items()

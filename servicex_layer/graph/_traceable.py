@@ -7,7 +7,7 @@ those that `dask.graph_manipulation` makes.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ import awkward as ak
 from awkward.contents import Content
 from awkward.forms import Form, form_with_unique_keys
 from awkward.index import Index
-from awkward.typetracer import typetracer_from_form, typetracer_with_report
+from awkward.typetracer import touch_data, typetracer_from_form, typetracer_with_report
 from dask.blockwise import Blockwise
 from dask.highlevelgraph import HighLevelGraph, Layer, MaterializedLayer
 from dask_awkward.layers import AwkwardBlockwiseLayer
@@ -92,11 +92,18 @@ def _form_and_behavior(value: Any) -> tuple[Any, Any]:
 def _joined(layer: AwkwardMaterializedLayer, inputs: set[str]) -> AwkwardMaterializedLayer:
     """Return a layer of concatenated arrays that is traced with all of them."""
     # `previous_layer_names` and `fn` are private: `AwkwardMaterializedLayer.mock` uses them to make
-    # the task that stands for the layer while columns are traced.
+    # the task that stands for the layer while columns are traced. dask-awkward gives a function
+    # only if the forms of the arrays differ: then each array is cast, which needs all of it.
     joined = copy.copy(layer)
     joined.previous_layer_names = sorted(inputs)
-    joined.fn = _join
+    joined.fn = _join if layer.fn is None else partial(_touch_all, layer.fn)
     return joined
+
+
+def _touch_all(join: Callable[..., ak.Array], *metas: ak.Array) -> ak.Array:
+    for meta in metas:
+        touch_data(meta)
+    return join(*metas)
 
 
 def _join(*metas: ak.Array) -> ak.Array:

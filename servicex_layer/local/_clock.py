@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 
-@dataclass(frozen=True)
+@dataclass
 class Clock:
     """A clock that is ``offset`` seconds ahead of this machine's."""
 
@@ -18,5 +18,5 @@ class Clock:
         return time.time() + self.offset
 
     def now(self) -> datetime:
-        """Return the time in UTC, without a zone, as ServiceX writes its times."""
+        """Return the time in UTC without a zone, as ServiceX writes its times."""
         return datetime.fromtimestamp(self.seconds(), UTC).replace(tzinfo=None)

@@ -1,4 +1,4 @@
-"""What a real ServiceX does now and then, to be had on demand."""
+"""Faults of a ServiceX server: rows out of order, files that fail, clocks that differ."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from servicex_layer.errors import InvalidArgumentError
-from servicex_layer.local._http_faults import HttpFault
+from servicex_layer.local._http_fault import HttpFault
 
 
 @dataclass(frozen=True)
-class Fate:
-    """What befalls one input file."""
+class FileFate:
+    """What happens to the transformation of one input file."""
 
     fails: bool
     never_ends: bool
@@ -23,41 +23,50 @@ class Fate:
 
 @dataclass(frozen=True)
 class Faults:
-    """What goes wrong in a `LocalServiceX`, and for which input files.
+    """The faults of a `LocalServiceX`.
 
-    The server's seed, the number of the request and the index of the input file decide what
-    befalls a file, not the order in which files finish: a run can be repeated.
-    Late rows, lagging counters and lagging uploads do not apply to manual requests, which say
-    themselves what becomes visible when.
+    What happens to a file depends only on the server's seed, the number of the request and the
+    index of the input file, not on the order in which files finish: a run can be repeated.
+    Manual requests ignore ``late``, ``whole_seconds`` and the lags: their tests release each row.
 
     Parameters
     ----------
     late
-        Fraction (0 to 1) of the rows that become visible late: with a ``created_at`` and an ``id``
-        that are earlier than those of rows that could be seen before.
+        Fraction (0 to 1) of the rows that become visible late: their ``created_at`` and ``id`` are
+        smaller than those of rows that were visible before.
     late_by
-        Seconds by which such a row is late, at most (0 to 10).
+        The longest delay of such a row, in seconds (0 to 10).
     whole_seconds
         Cut ``created_at`` to whole seconds, which makes ties.
     counter_lag
-        Seconds by which ``files-completed`` and ``files-failed`` lag behind the rows.
+        Seconds from a row's becoming visible to its being counted in ``files-completed`` or
+        ``files-failed``.
     upload_lag
-        Seconds by which a result appears in the store after it is counted. For servers of 2024,
-        which upload in the background.
+        Seconds from a result's being counted to its upload. Needs a server of 2024.
     failing
-        Indices of the input files that end as a ``failure``, or a fraction (0 to 1) of them.
+        Indices of the input files whose transformation fails, or a fraction (0 to 1) of them.
     never
-        Indices of the input files that never end. They hold up no other file.
+        Indices of the input files whose transformation never ends. Other files don't wait for them.
     clock_offset
         Seconds by which the server's clock is ahead of this machine's.
+    failed_uploads
+        Transform the ``failing`` files, but fail to upload their results: their rows have an object
+        name and a size, and only ``transform_status`` is ``failure``.
+    complete_after
+        The number of files after which the lookup of a request ends and leaves out the others, as
+        if the first batch were finished before the lookup: the request becomes ``Complete`` too
+        early, on servers of 2024 and 2025. ``GET /servicex/datasets/{did_id}`` has all files.
+    unnamed_on_volume
+        Name results on a volume ``none`` in their rows.
+    utc_offset
+        Seconds by which ``created_at`` is ahead of UTC, as if the database used local time.
     http
-        What goes wrong between a client and the server. Of those of one route, the first that
-        befalls a call is the only one that does.
+        Faults of calls. Of those of one route, only the first that matches a call happens.
 
     Raises
     ------
     InvalidArgumentError
-        A fraction, a number of seconds or an index is out of its range.
+        If a fraction, a number of seconds or an index is out of range.
     """
 
     late: float = 0.0
@@ -68,21 +77,28 @@ class Faults:
     failing: AbstractSet[int] | float = frozenset()
     never: AbstractSet[int] = frozenset()
     clock_offset: float = 0.0
+    failed_uploads: bool = False
+    complete_after: int | None = None
+    unnamed_on_volume: bool = False
+    utc_offset: float = 0.0
     http: Sequence[HttpFault] = ()
 
     def __post_init__(self) -> None:
-        _check_range("late", self.late, 0, 1)
-        _check_range("late_by", self.late_by, 0, 10)
-        _check_range("counter_lag", self.counter_lag, 0, float("inf"))
-        _check_range("upload_lag", self.upload_lag, 0, float("inf"))
+        _require_range("late", self.late, 0, 1)
+        _require_range("late_by", self.late_by, 0, 10)
+        _require_range("counter_lag", self.counter_lag, 0, float("inf"))
+        _require_range("upload_lag", self.upload_lag, 0, float("inf"))
         if isinstance(self.failing, AbstractSet):
-            _check_indices("failing", self.failing)
+            _require_indices("failing", self.failing)
         else:
-            _check_range("failing", self.failing, 0, 1)
-        _check_indices("never", self.never)
+            _require_range("failing", self.failing, 0, 1)
+        _require_indices("never", self.never)
+        if self.complete_after is not None:
+            _require_range("complete_after", self.complete_after, 1, float("inf"))
+        _require_range("utc_offset", abs(self.utc_offset), 0, 86_400)
 
-    def fate(self, seed: int, request: int, index: int) -> Fate:
-        """Draw what befalls input file ``index`` of the server's request number ``request``."""
+    def fate(self, seed: int, request: int, index: int) -> FileFate:
+        """Draw what happens to input file ``index`` of the server's request number ``request``."""
         chance = random.Random(f"{seed}:{request}:{index}")
         jitter = chance.uniform(0.9, 1.1)
         late_by = self.late_by * chance.random() if chance.random() < self.late else 0.0
@@ -90,17 +106,17 @@ class Faults:
             fails = index in self.failing
         else:
             fails = chance.random() < self.failing
-        return Fate(fails, index in self.never, late_by, jitter)
+        return FileFate(fails, index in self.never, late_by, jitter)
 
 
-def _check_range(name: str, value: float, low: float, high: float) -> None:
+def _require_range(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise InvalidArgumentError(f"{name} must be between {low} and {high}, not {value}")
 
 
-def _check_indices(name: str, indices: AbstractSet[int]) -> None:
-    wrong = sorted(index for index in indices if index < 0)
-    if wrong:
+def _require_indices(name: str, indices: AbstractSet[int]) -> None:
+    negative = [index for index in indices if index < 0]
+    if negative:
         raise InvalidArgumentError(
-            f"{name} must hold indices of input files, counted from 0, not {wrong[0]}"
+            f"{name} must hold indices of input files, counted from 0, not {min(negative)}"
         )

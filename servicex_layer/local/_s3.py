@@ -1,4 +1,4 @@
-"""The S3 store beside an embedded ServiceX, where results are put."""
+"""The S3 store of an embedded ServiceX."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class S3:
-    """An S3 store, with the keys that a `LocalServiceX` uses and gives to its users.
+    """An S3 store for the results of a `LocalServiceX`. Thread-safe.
 
-    Safe to use from several threads.
+    The status of a request hands its keys to clients, as ServiceX does.
 
     Parameters
     ----------
     url
-        Its URL, without a path.
+        The URL, without a path.
     access_key, secret_key
-        Its keys. They must allow to make buckets and to remove them.
+        The keys. They must allow making and removing buckets.
 
     Raises
     ------
     InvalidArgumentError
-        The URL is none of a store.
+        If the URL is not that of a store.
     """
 
     url: str
@@ -42,11 +42,11 @@ class S3:
         parts = urlsplit(self.url)
         if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/"):
             raise InvalidArgumentError(
-                f"{self.url!r} is no URL of an S3 store, such as 'http://127.0.0.1:9000'"
+                f"{self.url!r} is not the URL of an S3 store, such as 'http://127.0.0.1:9000'"
             )
 
     def status(self) -> dict[str, Any]:
-        """Return what the status of a request says of the store."""
+        """Return the store's keys of a request's status."""
         parts = urlsplit(self.url)
         return {
             "minio-endpoint": parts.netloc,
@@ -56,39 +56,38 @@ class S3:
         }
 
     def client(self) -> Minio:
-        """Make a client of the store."""
-        # minio takes its time to import
+        """Return a new client of the store."""
+        # minio is slow to import
         from minio import Minio
 
-        said = self.status()
-        return Minio(
-            said["minio-endpoint"], self.access_key, self.secret_key, secure=said["minio-secured"]
-        )
+        parts = urlsplit(self.url)
+        secure = parts.scheme == "https"
+        return Minio(parts.netloc, self.access_key, self.secret_key, secure=secure)
 
     def check(self) -> None:
-        """Raise a `BackendError` where the store cannot be used."""
+        """Raise a `BackendError` if the store cannot be used."""
         with self._using() as client:
             client.list_buckets()
 
     def make(self, bucket: str) -> None:
-        """Make a bucket; `BackendError` where the store does not."""
+        """Make a bucket. Raise a `BackendError` if the store refuses."""
         with self._using() as client:
             client.make_bucket(bucket)
 
     def put(self, bucket: str, name: str, path: Path) -> None:
-        """Put a file into a bucket; `BackendError` where the store does not take it."""
+        """Upload a file to a bucket. Raise a `BackendError` if the store refuses."""
         with self._using() as client:
             client.fput_object(bucket, name, str(path))
 
     def remove(self, bucket: str) -> None:
-        """Remove a bucket and what is in it; without effect where it is gone."""
+        """Remove a bucket and its objects. Do nothing if there is no such bucket."""
         from minio.deleteobjects import DeleteObject
 
         with self._using() as client:
             if not client.bucket_exists(bucket):
                 return
             objects = client.list_objects(bucket, recursive=True)
-            names = [DeleteObject(str(found.object_name)) for found in objects]
+            names = [DeleteObject(str(entry.object_name)) for entry in objects]
             for error in client.remove_objects(bucket, names):
                 raise BackendError(f"{error.name} cannot be removed from {self.url}: {error.code}")
             client.remove_bucket(bucket)

@@ -1,7 +1,7 @@
 """An S3 server in a process of its own: moto's, which keeps objects in memory.
 
-A process of its own, as what moto and its libraries do to an interpreter is their business. It
-ends when the process that started it does.
+So moto and its libraries can't affect this interpreter. The process ends when the one that started
+it does.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Self
 
 from servicex_layer.errors import BackendUnreachableError, MissingExtraError
 from servicex_layer.local._s3 import S3
-from servicex_layer.local._worker import environment
+from servicex_layer.local._worker_process import environment
 
 _EXTRA = ("moto", "flask", "flask_cors")
 
@@ -28,9 +28,9 @@ class S3Server:
     Parameters
     ----------
     store
-        The store that it serves. It takes any keys.
+        The store that it serves. It accepts any keys.
     process
-        Its process.
+        The server's process.
     """
 
     store: S3
@@ -38,14 +38,14 @@ class S3Server:
 
     @classmethod
     def start(cls) -> Self:
-        """Start one.
+        """Start a server.
 
         Raises
         ------
         MissingExtraError
-            What it needs is not installed.
+            If the extra ``s3`` is not installed.
         BackendUnreachableError
-            It does not start.
+            If the process ends before it serves.
         """
         for name in _EXTRA:
             if importlib.util.find_spec(name) is None:
@@ -59,7 +59,7 @@ class S3Server:
             stdout=subprocess.PIPE,
             text=True,
             env=environment(),
-            start_new_session=True,  # Ctrl-C is for the server
+            start_new_session=True,  # Ctrl-C is for the ServiceX only
         )
         url = process.stdout.readline().strip() if process.stdout else ""
         server = cls(
@@ -68,18 +68,18 @@ class S3Server:
         if not url:
             server.stop()
             raise BackendUnreachableError(
-                "the S3 server beside the embedded ServiceX does not start; what it said is above"
+                "the S3 server of the embedded ServiceX does not start; see its output above"
             )
         return server
 
     def stop(self) -> None:
-        """End it; its objects are gone."""
+        """Stop the server. Its objects are lost."""
         self.process.kill()
         self.process.communicate()
 
 
 def _main() -> None:
-    # only the process itself needs moto
+    # here, so that only this process imports moto
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""What went over the wire."""
+"""Counters of the calls to a server."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ ROUTES = (
     "delete",
     "file-urls",
     "dataset",
+    "logs",
     "file",
 )
 
 
 class FileCall(NamedTuple):
-    """One call for a result file.
+    """A call for a result file.
 
     Parameters
     ----------
@@ -31,7 +32,7 @@ class FileCall(NamedTuple):
     object
         The file's name in the object store.
     range
-        The ``Range`` header, None where the whole file was asked for.
+        The ``Range`` header, None if the call is for the whole file.
     """
 
     method: str
@@ -40,9 +41,9 @@ class FileCall(NamedTuple):
 
 
 class Traffic:
-    """Counts what a `LocalServiceX` was asked for and what it sent.
+    """Counts the calls to a `LocalServiceX` and what it sends. Thread-safe.
 
-    Safe to use from several threads; each property is a snapshot.
+    Each property is a snapshot.
     """
 
     def __init__(self) -> None:
@@ -50,7 +51,7 @@ class Traffic:
         self.reset()
 
     def reset(self) -> None:
-        """Count from zero again."""
+        """Set all counters to zero."""
         with self._lock:
             self._calls: Counter[str] = Counter()
             self._rows = 0
@@ -59,24 +60,23 @@ class Traffic:
 
     @property
     def calls(self) -> Counter[str]:
-        """Calls by route.
+        """Calls by route, rejected and faulty ones included.
 
-        The routes: ``info``, ``token``, ``submit``, ``list``, ``status``, ``results``, ``cancel``,
-        ``delete``, ``file-urls``, ``dataset``, ``file``. Rejected calls count too, and
-        those that a fault befalls.
+        The routes are ``info``, ``token``, ``submit``, ``list``, ``status``, ``results``,
+        ``cancel``, ``delete``, ``file-urls``, ``dataset``, ``logs`` and ``file``.
         """
         with self._lock:
             return self._calls.copy()
 
     @property
     def rows(self) -> int:
-        """Rows that were sent in answer to ``results``."""
+        """Rows sent in answers to ``results``."""
         with self._lock:
             return self._rows
 
     @property
     def bytes(self) -> int:
-        """Bytes of result files that were sent, bodies only."""
+        """Bytes of result files sent, bodies only."""
         with self._lock:
             return self._bytes
 
@@ -92,16 +92,16 @@ class Traffic:
             self._calls[route] += 1
 
     def add_rows(self, number: int) -> None:
-        """Count rows that are sent."""
+        """Count sent rows."""
         with self._lock:
             self._rows += number
 
     def add_file(self, call: FileCall) -> None:
-        """Take down a call for a result file."""
+        """Record a call for a result file."""
         with self._lock:
             self._files.append(call)
 
     def add_bytes(self, number: int) -> None:
-        """Count bytes of a result file that are sent."""
+        """Count sent bytes of a result file."""
         with self._lock:
             self._bytes += number

@@ -1,6 +1,6 @@
-"""A fixture of pytest, for analyses that read from ServiceX: ``local_servicex``.
+"""A pytest fixture for analyses that read from ServiceX: ``local_servicex``.
 
-Have it found by naming this module in the top ``conftest.py``::
+Name this module in the top-level ``conftest.py``::
 
     pytest_plugins = ["servicex_layer.local.pytest_plugin"]
 """
@@ -19,14 +19,14 @@ __all__ = ["local_servicex"]
 
 @pytest.fixture
 def local_servicex(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalServiceX]:
-    """Give a test a ServiceX of its own, which is the default backend while the test runs.
+    """Run a ServiceX for one test, as its default backend.
 
-    Processes that are started meanwhile, such as the workers of a Dask cluster, use it as well.
+    Processes that the test starts, such as the workers of a Dask cluster, use it as well.
 
     Yields
     ------
     LocalServiceX
-        It is running. What it has and makes is gone after the test.
+        The running server. It and its files are removed after the test.
 
     Examples
     --------
@@ -42,7 +42,7 @@ def local_servicex(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalServiceX]:
         for name, value in settings.items():
             variable = name.upper().replace("-", "_").replace(".", "__")
             monkeypatch.setenv(f"DASK_{variable}", value)
-        # what whoever runs the tests has is for other backends
+        # the token of the user who runs the tests is for other backends
         monkeypatch.delenv("BEARER_TOKEN_FILE", raising=False)
         with dask.config.set(settings):
             yield service

@@ -1,4 +1,4 @@
-"""Shows how far requests are while they run."""
+"""How far requests are while they run."""
 
 from __future__ import annotations
 

@@ -18,18 +18,18 @@ __all__ = ["RequestSelection", "requests_of"]
 
 @dataclass(frozen=True, slots=True)
 class RequestSelection:
-    """What is wanted of a request.
+    """A request, and how many of its partitions are needed.
 
     Parameters
     ----------
     name : str
-        What to call it.
+        The name to show.
     request_id : str
         The request.
     backend : str or None
         The backend's name in ``servicex.yaml``; ``None`` for the default.
     partitions : int or None
-        How many partitions are needed; ``None`` for one for each file.
+        The number of partitions needed; ``None`` for one per file.
     """
 
     name: str
@@ -38,61 +38,64 @@ class RequestSelection:
     partitions: int | None
 
 
-def requests_of(things: Iterable[Any]) -> list[RequestSelection]:
-    """Find the requests behind arrays.
+def requests_of(arrays_or_requests: Iterable[Any]) -> list[RequestSelection]:
+    """Return the requests behind arrays, each once.
 
     Parameters
     ----------
-    things : iterable
+    arrays_or_requests : iterable
         Lazy arrays and other Dask collections made of them, ids of requests of the default
-        backend, and mappings from names to either, as `deliver` gives them.
+        backend, and mappings from names to these, such as the result of `deliver`.
 
     Raises
     ------
     InvalidArgumentError
-        Where something is none of these, or there is no request behind it.
+        If an argument is none of these, or has no request behind it.
     """
-    found: dict[tuple[str, str | None], RequestSelection] = {}
-    for wanted in _all_of(things, ""):
-        which = wanted.request_id, wanted.backend
-        known = found.get(which)
-        # Of two selections of the same partitions, the larger one; what they share is not known.
-        if known is None or (known.partitions or 0) < (wanted.partitions or 0):
-            found[which] = wanted
-    if not found:
+    selections: dict[tuple[str, str | None], RequestSelection] = {}
+    for selection in _selections(arrays_or_requests, ""):
+        key = selection.request_id, selection.backend
+        known = selections.get(key)
+        # Arrays of one request may share partitions: the larger selection is a lower bound.
+        if known is None or (known.partitions or 0) < (selection.partitions or 0):
+            selections[key] = selection
+    if not selections:
         raise InvalidArgumentError(
-            "There is nothing to follow: give arrays of from_servicex, or the ids of requests."
+            "progress has no request to show. Pass arrays of from_servicex, or ids of requests."
         )
-    return list(found.values())
+    return list(selections.values())
 
 
-def _all_of(things: Iterable[Any], name: str) -> Iterator[RequestSelection]:
-    for thing in things:
-        if isinstance(thing, Mapping):
-            for key, value in thing.items():
-                yield from _all_of([value], str(key))
-        elif isinstance(thing, tuple | list):
+def _selections(arrays_or_requests: Iterable[Any], name: str) -> Iterator[RequestSelection]:
+    for each in arrays_or_requests:
+        if isinstance(each, Mapping):
+            for key, value in each.items():
+                yield from _selections([value], str(key))
+        elif isinstance(each, tuple | list):
             # an array with its report
-            yield from _all_of(thing, name)
-        elif isinstance(thing, str) and thing:
-            yield RequestSelection(name or thing, thing, find_backend().name, None)
+            yield from _selections(each, name)
+        elif isinstance(each, str) and each:
+            yield RequestSelection(name or each, each, find_backend().name, None)
         else:
-            yield from _behind(thing, name)
+            yield from _selections_of_collection(each, name)
 
 
-def _behind(thing: Any, name: str) -> Iterator[RequestSelection]:
-    graph: Any = thing.__dask_graph__() if hasattr(thing, "__dask_graph__") else None
+def _selections_of_collection(collection: Any, name: str) -> Iterator[RequestSelection]:
+    graph: Any = collection.__dask_graph__() if hasattr(collection, "__dask_graph__") else None
     layers = graph.layers.values() if isinstance(graph, HighLevelGraph) else ()
-    loads = [layer for layer in layers if isinstance(layer, UprootLoadLayer)]
-    if not loads:
+    load_layers = [layer for layer in layers if isinstance(layer, UprootLoadLayer)]
+    if not load_layers:
         raise InvalidArgumentError(
-            f"There is no ServiceX request behind {thing!r}. Give arrays of from_servicex or what "
-            "is made of them, before Dask has optimized it, or the ids of requests."
+            f"{collection!r} has no ServiceX request behind it. Pass arrays of from_servicex or "
+            "collections made of them, before Dask has optimized them, or ids of requests."
         )
-    keys = set(flatten(thing.__dask_keys__()))  # type: ignore[no-untyped-call]
-    needed = graph.cull(keys).layers
-    for load in loads:
-        files = load.files
+    keys = set(flatten(collection.__dask_keys__()))  # type: ignore[no-untyped-call]
+    needed_layers = graph.cull(keys).layers
+    for layer in load_layers:
+        files = layer.files
         yield RequestSelection(
-            name or files.request_id, files.request_id, files.backend, len(needed[load.name])
+            name or files.request_id,
+            files.request_id,
+            files.backend,
+            len(needed_layers[layer.name]),
         )

@@ -1,4 +1,4 @@
-"""What progress looks like: in a terminal and in a notebook."""
+"""The views of progress: a terminal and a notebook."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from typing import Any, NamedTuple, Protocol
 
 from servicex_layer.errors import MissingExtraError
 
-__all__ = ["Line", "View", "notebook", "terminal"]
+__all__ = ["Line", "View", "notebook_view", "terminal_view"]
 
 
 class Bar(NamedTuple):
-    """A bar, and what it tells."""
+    """A progress bar and the text beside it."""
 
     total: int
     done: int
-    told: str
+    text: str
     color: str
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """How far one request is.
+    """The state of one request to show.
 
     Parameters
     ----------
     name : str
-        What it is called.
+        The name to show.
     status : str
-        What the backend says.
+        The status of the request.
     files, finished, failed : int
-        Number of files looked up, with a result, and without.
+        Number of input files looked up, with a result, and without.
     partitions, read : int
-        Number of partitions that are needed, and of those that were read.
+        Number of partitions needed, and read so far.
     received : int
-        Number of bytes that were transferred.
+        Number of bytes transferred.
     seconds : float
-        For how long it has been looked at.
-    trouble : str
-        Why nothing new is known, if so.
+        Seconds since the start, or until the last partition was read.
+    problem : str
+        Why the state is not up to date; empty if it is.
     """
 
     name: str
@@ -52,10 +52,10 @@ class Line:
     read: int = 0
     received: int = 0
     seconds: float = 0.0
-    trouble: str = ""
+    problem: str = ""
 
     def bars(self) -> tuple[Bar, Bar]:
-        """Tell of the files, and of the partitions."""
+        """Return the bar of files and the bar of partitions."""
         failed = f", {self.failed} failed" if self.failed else ""
         files = f"{self.finished}/{self.files} files finished{failed}"
         rate = self.received / self.seconds if self.seconds else 0.0
@@ -68,39 +68,39 @@ class Line:
             Bar(max(self.partitions, 1), self.read, partitions, "#0072b2"),
         )
 
-    def told_time(self) -> str:
-        """Tell the time that is left, or that it took."""
+    def duration(self) -> str:
+        """Return the time left, or the total time if all partitions are read."""
         if self.read and self.read == self.partitions:
-            return f"{_time(self.seconds)} in all"
+            return f"{_minutes(self.seconds)} in all"
         if not self.read:
-            return f"{_time(self.seconds)} so far"
-        # Files come about evenly, and partitions are read as they come.
-        return f"{_time(self.seconds * (self.partitions - self.read) / self.read)} left"
+            return f"{_minutes(self.seconds)} so far"
+        # Files finish at a roughly even rate, and partitions are read as they finish.
+        return f"{_minutes(self.seconds * (self.partitions - self.read) / self.read)} left"
 
 
 class View(Protocol):
-    """Shows lines, again and again."""
+    """Shows lines and replaces them."""
 
     def start(self) -> None:
-        """Begin."""
+        """Show an empty view."""
         ...
 
     def show(self, lines: Sequence[Line]) -> None:
-        """Show them instead of those before."""
+        """Replace the lines shown."""
         ...
 
     def stop(self) -> None:
-        """End; what was shown last stays."""
+        """Stop, and leave the last lines in place."""
         ...
 
 
-def terminal() -> View:
-    """Make what shows progress in a terminal, on the standard error.
+def terminal_view() -> View:
+    """Return a view on the standard error of a terminal.
 
     Raises
     ------
     MissingExtraError
-        Where ``rich`` is not installed.
+        If ``rich`` is not installed.
     """
     try:
         return _Terminal()
@@ -111,8 +111,8 @@ def terminal() -> View:
         ) from error
 
 
-def notebook() -> View:
-    """Make what shows progress below a notebook's cell."""
+def notebook_view() -> View:
+    """Return a view below the current cell of a notebook."""
     return _Notebook()
 
 
@@ -127,31 +127,31 @@ class _Terminal:
         self._live.start()
 
     def show(self, lines: Sequence[Line]) -> None:
-        self._live.update(_shown(lines), refresh=True)
+        self._live.update(_rendered(lines), refresh=True)
 
     def stop(self) -> None:
         self._live.stop()
 
 
-def _shown(lines: Sequence[Line]) -> Any:
+def _rendered(lines: Sequence[Line]) -> Any:
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
 
-    shown: list[Any] = []
+    rows: list[Any] = []
     for line in lines:
-        shown.append(Text.assemble((line.name, "bold"), f" {line.status}, {line.told_time()}"))
+        rows.append(Text.assemble((line.name, "bold"), f" {line.status}, {line.duration()}"))
         table = Table.grid(padding=(0, 2, 0, 0))
         for bar in line.bars():
-            drawn = ProgressBar(
+            widget = ProgressBar(
                 bar.total, bar.done, 30, complete_style=bar.color, finished_style=bar.color
             )
-            table.add_row(drawn, bar.told)
-        shown.append(table)
-        if line.trouble:
-            shown.append(Text(line.trouble, "red"))
-    return Group(*shown)
+            table.add_row(widget, bar.text)
+        rows.append(table)
+        if line.problem:
+            rows.append(Text(line.problem, "red"))
+    return Group(*rows)
 
 
 class _Notebook:
@@ -160,31 +160,30 @@ class _Notebook:
     def start(self) -> None:
         from IPython import display
 
-        # IPython has no types.
         self._display: Any = display
         self._handle = self._display.display(self._display.HTML(""), display_id=True)
 
     def show(self, lines: Sequence[Line]) -> None:
-        self._handle.update(self._display.HTML(_page(lines)))
+        self._handle.update(self._display.HTML(_html(lines)))
 
     def stop(self) -> None:
         pass
 
 
-def _page(lines: Sequence[Line]) -> str:
-    return "".join(map(_section, lines))
+def _html(lines: Sequence[Line]) -> str:
+    return "".join(map(_html_section, lines))
 
 
-def _section(line: Line) -> str:
+def _html_section(line: Line) -> str:
     rows = "".join(
         f'<tr><td style="width: 16em"><progress style="width: 100%; accent-color: {bar.color}" '
         f'max="{bar.total}" value="{bar.done}"></progress></td>'
-        f'<td style="text-align: left">{bar.told}</td></tr>'
+        f'<td style="text-align: left">{bar.text}</td></tr>'
         for bar in line.bars()
     )
-    trouble = f"<p>{html.escape(line.trouble)}</p>" if line.trouble else ""
-    head = f"<b>{html.escape(line.name)}</b> {html.escape(line.status)}, {line.told_time()}"
-    return f"<div>{head}<table>{rows}</table>{trouble}</div>"
+    problem = f"<p>{html.escape(line.problem)}</p>" if line.problem else ""
+    head = f"<b>{html.escape(line.name)}</b> {html.escape(line.status)}, {line.duration()}"
+    return f"<div>{head}<table>{rows}</table>{problem}</div>"
 
 
 def _size(count: float) -> str:
@@ -195,7 +194,7 @@ def _size(count: float) -> str:
     return f"{count:.3g} TB"
 
 
-def _time(seconds: float) -> str:
+def _minutes(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,7 +1,9 @@
-"""What all HTTP calls share: retries, timeouts, TLS and the URL policy."""
+"""What all HTTP calls share: retries, timeouts, TLS, logging and the URL policy."""
 
 from __future__ import annotations
 
+from servicex_layer.net._clock import SYSTEM_CLOCK, Clock
+from servicex_layer.net._logging import unlogged
 from servicex_layer.net._retry import (
     RETRY_STATUSES,
     TransientError,
@@ -21,7 +23,9 @@ from servicex_layer.net._url_policy import check_url, is_loopback
 
 __all__ = [
     "RETRY_STATUSES",
+    "SYSTEM_CLOCK",
     "UNTRUSTED_CERTIFICATE",
+    "Clock",
     "TransientError",
     "check_url",
     "http_timeout",
@@ -33,4 +37,5 @@ __all__ = [
     "retry_policy",
     "s3_error",
     "tls_context",
+    "unlogged",
 ]

@@ -1,10 +1,11 @@
-"""What all HTTP calls share: their bounds, and which failures may pass."""
+"""Which failures are retried, and how; timeouts and TLS of all HTTP calls."""
 
 from __future__ import annotations
 
 import functools
 import ssl
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -15,7 +16,6 @@ import tenacity
 from servicex_layer._config import seconds
 
 __all__ = [
-    "LONGEST_PAUSE",
     "RETRY_STATUSES",
     "TransientError",
     "http_timeout",
@@ -25,9 +25,10 @@ __all__ = [
     "tls_context",
 ]
 
-# Answers after which the same call may well succeed: RFC 9110 and RFC 6585.
+# Statuses after which the same call may succeed: RFC 9110 and RFC 6585.
 RETRY_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
-LONGEST_PAUSE = 5.0
+
+_random_exponential = tenacity.wait_random_exponential(multiplier=0.2, max=5.0)
 
 
 class TransientError(Exception):
@@ -36,9 +37,9 @@ class TransientError(Exception):
     Parameters
     ----------
     message : str
-        What failed, without anything secret.
+        What failed, without secrets.
     retry_after : float, optional
-        How many seconds to wait before the next try, at least; 0 for none.
+        The minimum pause before the next attempt, in seconds; 0 retries immediately.
     """
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
@@ -46,66 +47,73 @@ class TransientError(Exception):
         self.retry_after = retry_after
 
 
-_exponential = tenacity.wait_random_exponential(multiplier=0.2, max=LONGEST_PAUSE)
+def retry_policy(
+    retry_timeout: float, monotonic: Callable[[], float] = time.monotonic
+) -> dict[str, Any]:
+    """Return the arguments of a `tenacity.Retrying` or `tenacity.AsyncRetrying` for one call.
 
-
-def retry_policy(budget: float) -> dict[str, Any]:
-    """Say how a call is tried again, to `tenacity.Retrying` or `tenacity.AsyncRetrying`.
-
-    After each `TransientError`, with pauses that are jittered and grow, or as long as the server
-    asks for. The last try is at the end of the budget.
+    Each `TransientError` is retried after a pause that is jittered and grows, or that the server
+    asks for. The last attempt is made when `retry_timeout` ends.
 
     Parameters
     ----------
-    budget : float
-        How long, in seconds, from the first try to the last.
+    retry_timeout : float
+        Time from now to the last attempt, in seconds.
+    monotonic : callable, optional
+        The clock, in seconds.
     """
+    deadline = monotonic() + retry_timeout
+
+    def pause(state: tenacity.RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome is not None else None
+        minimum = error.retry_after if isinstance(error, TransientError) else None
+        if minimum == 0:
+            return 0.0
+        remaining = deadline - monotonic()
+        return max(min(max(minimum or 0.0, _random_exponential(state)), remaining), 0.0)
+
+    def is_over(_state: tenacity.RetryCallState) -> bool:
+        return monotonic() >= deadline
+
     return {
         "retry": tenacity.retry_if_exception_type(TransientError),
-        "wait": functools.partial(pause, budget=budget),
-        "stop": tenacity.stop_after_delay(budget),
+        "wait": pause,
+        "stop": is_over,
     }
 
 
-def pause(state: tenacity.RetryCallState, budget: float) -> float:
-    """Tell how long to wait before the next try; a server can ask for more than the budget has."""
-    failure = state.outcome.exception() if state.outcome is not None else None
-    asked = failure.retry_after if isinstance(failure, TransientError) else None
-    if asked == 0:
-        return 0.0
-    left = budget - (state.seconds_since_start or 0.0)
-    return max(min(max(asked or 0.0, _exponential(state)), left), 0.0)
-
-
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Read how many seconds a server asks to be left alone for, if it does (RFC 9110, 10.2.3)."""
-    given = headers.get("Retry-After", "")
+    """Return the pause that a server asks for, in seconds (RFC 9110, 10.2.3).
+
+    ``None`` if the header is missing, invalid, or in the past: no pause at all would be a busy
+    loop.
+    """
+    value = headers.get("Retry-After", "")
     try:
-        wanted = float(given) if given.isdecimal() else _until(given, headers.get("Date"))
+        pause = float(value) if value.isdecimal() else _seconds_until(value, headers.get("Date"))
     except (TypeError, ValueError):
         return None
-    # No time at all would be a loop without pauses.
-    return wanted if wanted > 0 else None
+    return pause if pause > 0 else None
 
 
-def _until(date: str, now: str | None) -> float:
-    server_time = parsedate_to_datetime(now) if now else datetime.now(UTC)
-    return (parsedate_to_datetime(date) - server_time).total_seconds()
+def _seconds_until(date: str, server_date: str | None) -> float:
+    now = parsedate_to_datetime(server_date) if server_date else datetime.now(UTC)
+    return (parsedate_to_datetime(date) - now).total_seconds()
 
 
 def http_timeout() -> httpx.Timeout:
-    """Bounds on connecting and on waiting for the next bytes, from the settings."""
+    """Return the settings ``connect-timeout`` and ``read-timeout``, in seconds."""
     return httpx.Timeout(seconds("read-timeout"), connect=seconds("connect-timeout"))
 
 
 @functools.cache
 def tls_context() -> ssl.SSLContext:
-    """Make the TLS context, once in a process: loading the certificates takes its time."""
+    """Return the TLS context of this process: loading the certificates is slow."""
     return httpx.create_ssl_context()
 
 
 def json_or_none(response: httpx.Response) -> Any:
-    """Read JSON; ``None`` where it is none."""
+    """Return the JSON of a response; ``None`` if it is not JSON."""
     try:
         return response.json()
     except (RecursionError, ValueError):

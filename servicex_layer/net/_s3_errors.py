@@ -1,4 +1,4 @@
-"""What the refusals of an object store mean to a user."""
+"""Errors of S3 stores, with advice."""
 
 from __future__ import annotations
 
@@ -16,54 +16,58 @@ from servicex_layer.errors import (
 __all__ = ["UNTRUSTED_CERTIFICATE", "is_certificate_error", "parse_s3_error", "s3_error"]
 
 UNTRUSTED_CERTIFICATE = (
-    "its certificate is not trusted. Name the file with the certificates of all authorities in "
-    "the environment variable SSL_CERT_FILE, here and on all workers"
+    "its certificate is not trusted. Set the environment variable SSL_CERT_FILE to a file with "
+    "the certificates of all authorities, here and on all workers"
 )
 
-_ADVICE: dict[str, tuple[type[ServiceXLayerError], str]] = {
-    "InvalidAccessKeyId": (AuthorizationError, "it does not know the access key"),
-    "SignatureDoesNotMatch": (AuthorizationError, "the secret key is not the right one"),
-    "AccessDenied": (AuthorizationError, "the keys do not allow it"),
-    "NoSuchBucket": (MissingObjectError, "the bucket is gone"),
+_KEYS_ADVICE = "The keys come from the backend's status: ask its operators."
+_BUCKET_ADVICE = "Results are removed after a while: submit the request again."
+_CLOCK_ADVICE = "Set the clock of the machine that is wrong."
+
+# Code of the error: class, meaning, advice.
+_KNOWN: dict[str, tuple[type[ServiceXLayerError], str, str]] = {
+    "InvalidAccessKeyId": (
+        AuthorizationError,
+        "the store does not know the access key",
+        _KEYS_ADVICE,
+    ),
+    "SignatureDoesNotMatch": (AuthorizationError, "the secret key is wrong", _KEYS_ADVICE),
+    "AccessDenied": (AuthorizationError, "the keys do not allow it", _KEYS_ADVICE),
+    "NoSuchBucket": (MissingObjectError, "the bucket is gone", _BUCKET_ADVICE),
     "RequestTimeTooSkewed": (
         BackendError,
-        "the clock of this machine and that of the store differ by minutes",
+        "the clock of this machine and the clock of the store differ by minutes",
+        _CLOCK_ADVICE,
     ),
-}
-_KEYS = "The keys come from the backend's status: ask its operators."
-_NEXT = {
-    AuthorizationError: _KEYS,
-    MissingObjectError: "Results are removed after a while: submit the request again.",
-    BackendError: "Set the clock of the machine that is wrong.",
 }
 _TAG = re.compile(rb"<(Code|Message)>([^<]*)</")
 
 
-def s3_error(what: str, code: str, message: str) -> ServiceXLayerError:
-    """Make the error of what an S3 store answered.
+def s3_error(failure: str, code: str, message: str) -> ServiceXLayerError:
+    """Return the exception for an error of an S3 store.
 
     Parameters
     ----------
-    what : str
-        What was refused, by whom: the beginning of the error's text.
+    failure : str
+        What failed: the beginning of the exception's text.
     code, message : str
-        As the store says.
+        Code and message of the store's error.
 
     Examples
     --------
-    >>> s3_error("The store s3.cern.ch cannot be listed", "NoSuchBucket", "No bucket")
-    MissingObjectError('The store s3.cern.ch cannot be listed: the bucket is gone (NoSuchBucket: No
-    bucket). Results are removed after a while: submit the request again.')
+    >>> s3_error("The store s3.cern.ch could not be listed", "NoSuchBucket", "No bucket")
+    MissingObjectError('The store s3.cern.ch could not be listed: the bucket is gone (NoSuchBucket:
+    No bucket). Results are removed after a while: submit the request again.')
     """
     answer = f"{code}: {message}".rstrip(" .:")
-    if code not in _ADVICE:
-        return BackendError(f"{what}: {answer}.")
-    kind, meaning = _ADVICE[code]
-    return kind(f"{what}: {meaning} ({answer}). {_NEXT[kind]}")
+    if code not in _KNOWN:
+        return BackendError(f"{failure}: {answer}.")
+    error_class, meaning, advice = _KNOWN[code]
+    return error_class(f"{failure}: {meaning} ({answer}). {advice}")
 
 
 def parse_s3_error(body: bytes) -> tuple[str, str] | None:
-    """Find code and message in the body of an S3 store's error; ``None`` where it is none.
+    """Return code and message of an S3 store's error; ``None`` if the body is not one.
 
     Examples
     --------
@@ -71,15 +75,16 @@ def parse_s3_error(body: bytes) -> tuple[str, str] | None:
     ('NoSuchBucket', 'Gone')
     >>> parse_s3_error(b'{"message": "no"}')
     """
-    found = {tag: unescape(text.decode(errors="replace")) for tag, text in _TAG.findall(body)}
-    if b"Code" not in found:
+    texts = {tag: unescape(text.decode(errors="replace")) for tag, text in _TAG.findall(body)}
+    if b"Code" not in texts:
         return None
-    return found[b"Code"], found.get(b"Message", "")
+    return texts[b"Code"], texts.get(b"Message", "")
 
 
 def is_certificate_error(error: BaseException | None) -> bool:
-    """Tell whether a connection failed as the other side's certificate is not trusted."""
+    """Return whether a connection failed because the other side's certificate is not trusted."""
+    # httpx chains the causes, urllib3 wraps them in its arguments.
     while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
-        below = next((arg for arg in error.args if isinstance(arg, BaseException)), None)
-        error = below or error.__cause__ or error.__context__
+        wrapped = next((arg for arg in error.args if isinstance(arg, BaseException)), None)
+        error = wrapped or error.__cause__ or error.__context__
     return error is not None

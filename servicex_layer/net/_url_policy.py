@@ -1,4 +1,4 @@
-"""What is refused for safety's sake: tokens that errors would show, URLs that lead inside."""
+"""Which URLs of a server are safe to request."""
 
 from __future__ import annotations
 
@@ -14,34 +14,33 @@ __all__ = ["check_url", "is_loopback"]
 
 
 def is_loopback(url: str) -> bool:
-    """Tell whether a URL leads to this machine, by what it says; no name is looked up."""
+    """Return whether the host of a URL is this machine, without a DNS lookup."""
     host = _host(url)
-    address = _address(host)
+    address = _ip_address(host)
     if address is None:
         return host == "localhost" or host.endswith(".localhost")
     return address.is_loopback or address.is_unspecified
 
 
-def check_url(url: str, backend_url: str, what: str) -> None:
-    """Refuse a URL by which a server would have this machine ask what only it can reach.
+def check_url(url: str, backend_url: str, purpose: str) -> None:
+    """Refuse a URL that would make this machine request what only this machine can reach.
 
-    Only what the URL itself says is looked at. A name that the DNS resolves to such an address
-    passes.
+    Only the URL itself is checked: a name that resolves to such an address passes.
 
     Parameters
     ----------
     url : str
-        What the server gave.
+        A URL that the server sent.
     backend_url : str
-        The server's own URL. From one on this machine, URLs may lead to it too.
-    what : str
-        What the URL is for, named in the error, which never shows the URL.
+        The server's own URL. If it is on this machine, `url` may be, too.
+    purpose : str
+        What the URL is for. The error shows this, and never the URL.
 
     Raises
     ------
     ProtocolError
-        Where the URL is none of HTTP, or leads to a link-local address, as those are at which
-        clouds give out credentials, or to this machine.
+        If the URL is not an HTTP URL, or its host is a link-local address (clouds serve
+        credentials there) or this machine.
 
     Examples
     --------
@@ -50,34 +49,34 @@ def check_url(url: str, backend_url: str, what: str) -> None:
     Traceback (most recent call last):
     servicex_layer.errors.ProtocolError: ... for a result leads to the link-local address ...
     """
-    refused = f"The URL that {backend_url} gave for {what}"
-    hint = "It was not asked; is this backend to be trusted?"
+    subject = f"The URL that {backend_url} sent for {purpose}"
+    hint = "It was not requested; is this backend to be trusted?"
     try:
         scheme, host = urllib3.util.parse_url(url).scheme, _host(url)
     except LocationValueError:
         scheme, host = None, ""
     if scheme not in ("http", "https") or not host:
-        raise ProtocolError(f"{refused} is no URL of http or https. {hint}")
-    address = _address(host)
+        raise ProtocolError(f"{subject} is not a valid http or https URL. {hint}")
+    address = _ip_address(host)
     if address is not None and address.is_link_local:
-        raise ProtocolError(f"{refused} leads to the link-local address {address}. {hint}")
+        raise ProtocolError(f"{subject} leads to the link-local address {address}. {hint}")
     if is_loopback(url) and not is_loopback(backend_url):
-        raise ProtocolError(f"{refused} leads to this machine itself ({host}). {hint}")
+        raise ProtocolError(f"{subject} leads to this machine itself ({host}). {hint}")
 
 
 def _host(url: str) -> str:
-    # As urllib3 reads it, which then asks it: parsers disagree about odd URLs.
+    # Parsers disagree about odd URLs: this must be the one that makes the request.
     return (urllib3.util.parse_url(url).host or "").strip("[]").rstrip(".").lower()
 
 
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         address = ipaddress.ip_address(host.replace("%25", "%"))
     except ValueError:
         try:
-            # What connects takes 127.1 and 0x7f000001 too.
+            # Sockets accept 127.1 and 0x7f000001, too.
             return ipaddress.IPv4Address(socket.inet_aton(host))
         except (OSError, UnicodeEncodeError):
             return None
-    mapped = getattr(address, "ipv4_mapped", None)
-    return mapped or address
+    ipv4 = getattr(address, "ipv4_mapped", None)
+    return ipv4 or address

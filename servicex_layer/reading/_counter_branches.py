@@ -1,4 +1,4 @@
-"""Counter branches that a file does not have: how many values each event has in jagged columns.
+"""Counter branches that a file lacks: the number of values that jagged columns have in each event.
 
 Uproot writes ``nJet`` beside ``Jet_pt``; C++ transformers, RNTuples and Parquet have no counters.
 """
@@ -14,30 +14,32 @@ from awkward.forms import Form, RecordForm
 
 from servicex_layer.errors import SchemaMismatchError
 
-__all__ = ["count", "split"]
+__all__ = ["derive_counter", "split_missing_counters"]
 
 
-def split(wanted: RecordForm, found: RecordForm) -> tuple[RecordForm, dict[str, RecordForm]]:
-    """Tell columns that can be read from counters that have to be derived.
+def split_missing_counters(
+    form: RecordForm, file_form: RecordForm
+) -> tuple[RecordForm, dict[str, RecordForm]]:
+    """Split a form into columns to read and counters to derive.
 
     Parameters
     ----------
-    wanted : awkward.forms.RecordForm
-        All these columns.
-    found : awkward.forms.RecordForm
-        Those that the file has.
+    form : awkward.forms.RecordForm
+        The form of all requested columns.
+    file_form : awkward.forms.RecordForm
+        The form of the file.
 
     Returns
     -------
     awkward.forms.RecordForm
-        The columns to read.
+        The form of the columns to read.
     dict of str to awkward.forms.RecordForm
-        Counters that the file does not have, with the jagged columns that they count.
+        The counters that the file lacks, each with the form of the jagged columns that it counts.
 
     Examples
     --------
     >>> integer, jagged = ak.forms.NumpyForm("int32"), ak.Array([[0.5]]).layout.form
-    >>> columns, counters = split(
+    >>> columns, counters = split_missing_counters(
     ...     RecordForm([integer, jagged], ["nJet", "Jet_pt"]),
     ...     RecordForm([jagged], ["Jet_pt"]),
     ... )
@@ -45,52 +47,53 @@ def split(wanted: RecordForm, found: RecordForm) -> tuple[RecordForm, dict[str, 
     (['Jet_pt'], ['Jet_pt'])
     """
     counters = {}
-    for name in wanted.fields:
-        if name not in found.fields and _may_count(name, wanted.content(name)):
-            jagged = _jagged(name[1:], found)
+    for name in form.fields:
+        if name not in file_form.fields and _may_be_counter(name, form.content(name)):
+            jagged = _jagged_columns(name[1:], file_form)
             if jagged.fields:
                 counters[name] = jagged
-    fields = [name for name in wanted.fields if name not in counters]
-    return wanted.copy(contents=[wanted.content(name) for name in fields], fields=fields), counters
+    fields = [name for name in form.fields if name not in counters]
+    return form.copy(contents=[form.content(name) for name in fields], fields=fields), counters
 
 
-def count(
-    form: Form, columns: Mapping[str, ak.contents.Content], name: str, where: str
+def derive_counter(
+    form: Form, columns: Mapping[str, ak.contents.Content], name: str, file: str
 ) -> ak.contents.Content:
-    """Make a counter of the columns that it counts.
+    """Count the values in each event of jagged columns.
 
     Parameters
     ----------
     form : awkward.forms.NumpyForm
-        The integers that it should be.
+        The counter's form, of integers.
     columns : mapping of str to awkward.contents.Content
-        The jagged columns, by their names.
+        The jagged columns by their names.
     name : str
-        The counter's name, for the error.
-    where : str
-        The file, for the error.
+        The counter's name.
+    file : str
+        Names the file in errors.
 
     Raises
     ------
     SchemaMismatchError
-        Where the columns differ in their counts, or the integers cannot hold them.
+        If the columns have different counts, or the integers cannot hold them.
     """
-    (first, counts), *others = [(key, _counts(array)) for key, array in columns.items()]
-    for other, more in others:
-        if not np.array_equal(counts, more):
+    (first, counts), *others = [(column, _counts(array)) for column, array in columns.items()]
+    for other, other_counts in others:
+        if not np.array_equal(counts, other_counts):
             raise SchemaMismatchError(
-                f"The column {name!r} is in the form but not in {where}, and cannot be the number "
-                f"of values in each event: {first!r} and {other!r} differ in theirs."
+                f"The column {name!r} is in the form but not in {file}, and cannot be derived: "
+                f"{first!r} and {other!r} have different numbers of values in an event."
             )
     if counts.max(initial=0) > np.iinfo(form.primitive).max:
         raise SchemaMismatchError(
-            f"The column {name!r} is in the form as {form.primitive} but not in {where}, where "
-            f"{first!r} has events of {counts.max()} values: too many for {form.primitive}."
+            f"The column {name!r} is in the form as {form.primitive} but not in {file}, where "
+            f"{first!r} has up to {counts.max()} values in an event: too many for "
+            f"{form.primitive}."
         )
     return ak.contents.NumpyArray(counts.astype(form.primitive))
 
 
-def _may_count(name: str, form: Form) -> bool:
+def _may_be_counter(name: str, form: Form) -> bool:
     return (
         len(name) > 1
         and name.startswith("n")
@@ -100,15 +103,15 @@ def _may_count(name: str, form: Form) -> bool:
     )
 
 
-def _jagged(what: str, found: RecordForm) -> RecordForm:
-    """Find the column with this name, or else those whose names begin with it."""
-    named = [what] if what in found.fields else found.fields
+def _jagged_columns(stem: str, file_form: RecordForm) -> RecordForm:
+    """Select the jagged column of this name or, if there is none, those with it as a prefix."""
+    candidates = [stem] if stem in file_form.fields else file_form.fields
     fields = [
         name
-        for name in named
-        if (name == what or name.startswith(f"{what}_")) and _is_jagged(found.content(name))
+        for name in candidates
+        if (name == stem or name.startswith(f"{stem}_")) and _is_jagged(file_form.content(name))
     ]
-    return RecordForm([found.content(name) for name in fields], fields)
+    return RecordForm([file_form.content(name) for name in fields], fields)
 
 
 def _is_jagged(form: Form) -> bool:

@@ -1,8 +1,7 @@
-"""The table of a Parquet file, by pyarrow."""
+"""The table of a Parquet file, read by pyarrow."""
 
 from __future__ import annotations
 
-import io
 from typing import Self, cast
 
 import awkward as ak
@@ -12,91 +11,101 @@ from awkward.forms import Form, RecordForm
 
 from servicex_layer.errors import CorruptResultError
 from servicex_layer.reading._columns import missing_column_error, select_columns
-from servicex_layer.transport import ByteSource
+from servicex_layer.reading._pyarrow_adapter import ArrowFile
+from servicex_layer.transport import ByteSource, Range
 
 __all__ = ["ParquetTable"]
 
+_ITEMS = ("list.item", "list.element")
+
+# With `pre_buffer`, pyarrow reads over gaps of up to this many bytes between column chunks: the
+# default of its `CacheOptions`, which `ParquetFile` does not take. If that grows, gaps are fetched
+# by themselves, and a test in tests/reading/test_parquet.py fails.
+_LARGEST_GAP = 8192
+
 
 class ParquetTable:
-    """The table of a Parquet file whose bytes are somewhere.
+    """The table of a Parquet file.
 
     Parameters
     ----------
     body : ByteSource
-        The bytes.
-    what : str
-        Which file, for errors.
+        The bytes of the file.
+    file : str
+        Names the file in errors.
 
     Raises
     ------
-    CorruptResultError, SchemaMismatchError
-        As their names say; the last two methods too.
+    CorruptResultError
+        If pyarrow cannot read the file. `read` raises it too.
+    SchemaMismatchError
+        By `read`, if the table lacks a column.
     """
 
     entries: int
     nested = True
 
-    def __init__(self, body: ByteSource, what: str) -> None:
-        self._what = what
+    def __init__(self, body: ByteSource, file: str) -> None:
+        self._name = file
         self._body = body
         try:
-            self._table = pq.ParquetFile(pa.PythonFile(_BodyFile(body), mode="r"))
+            self._file = pq.ParquetFile(pa.PythonFile(ArrowFile(body), mode="r"), pre_buffer=True)
         except (pa.ArrowException, OSError) as error:
             raise self._corrupt(error) from error
-        self.entries = self._table.metadata.num_rows
+        self.entries = self._file.metadata.num_rows
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._table.close()
+        self._file.close()
 
     def form(self) -> RecordForm:
-        """Tell what the columns are, without reading one."""
-        return cast(RecordForm, ak.from_arrow_schema(self._table.schema_arrow))
+        """Return the form of all columns, without reading one."""
+        return cast(RecordForm, ak.from_arrow_schema(self._file.schema_arrow))
 
     def read(
         self, form: RecordForm, offsets_only: frozenset[str] = frozenset()
     ) -> dict[str, ak.contents.Content]:
-        """Read the columns of a form, of records only the fields that it has."""
-        del offsets_only  # the lengths of lists are stored with what is in them
+        """Read the columns of a form; of records only the fields in the form."""
+        del offsets_only  # Parquet stores the lengths of lists with the items.
         if not form.fields:
             return {}
-        there = self._table.schema_arrow.names
+        columns = self._file.schema_arrow.names
         for name in form.fields:
-            if name not in there:
-                raise missing_column_error(name, self._what, there)
-        told = select_columns(self.form(), frozenset(form.columns()))
-        paths = self._paths(told)
+            if name not in columns:
+                raise missing_column_error(name, self._name, columns)
+        file_form = select_columns(self.form(), frozenset(form.columns()))
+        paths = self._leaf_paths(file_form)
         try:
-            self._body.fetch(self._ranges(set(paths)))
-            table = self._table.read(columns=paths, use_threads=False)
+            self._body.fetch(_bridge_gaps(self._ranges(set(paths))))
+            table = self._file.read(columns=paths, use_threads=False)
         except (pa.ArrowException, OSError) as error:
             raise self._corrupt(error) from error
-        record = _as_told(ak.from_arrow(table, highlevel=False), told)
+        record = _trim(ak.from_arrow(table, highlevel=False), file_form)
         return {name: record.content(name) for name in form.fields}
 
-    def _paths(self, form: RecordForm) -> list[str]:
-        """List the file's own names of the leaves of a form."""
-        leaves = [self._table.schema.column(i).path for i in range(len(self._table.schema))]
-        # Between a list and what is in it, a path has names that writers choose.
-        item = next((f"list.{it}" for it in ("item", "element") if _has(leaves, it)), "list.item")
-        wanted = form.columns(list_indicator=item)
-        # pyarrow reads no part of a column of an extension type, such as Awkward writes.
-        schema = self._table.schema_arrow
-        wanted += [name for name in form.fields if _is_extension(schema.field(name).type)]
+    def _leaf_paths(self, form: RecordForm) -> list[str]:
+        """Return the file's own names for the leaves of a form."""
+        schema, arrow_schema = self._file.schema, self._file.schema_arrow
+        leaves = [schema.column(index).path for index in range(len(schema))]
+        # In the path of a leaf, the name between a list and its items depends on the writer.
+        used = (item for item in _ITEMS if any(f".{item}" in leaf for leaf in leaves))
+        paths = form.columns(list_indicator=next(used, _ITEMS[0]))
+        # pyarrow reads columns of an extension type, such as Awkward writes, only whole.
+        paths += [name for name in form.fields if _is_extension(arrow_schema.field(name).type)]
         return [
             leaf
             for leaf in leaves
-            if any(leaf == path or leaf.startswith(f"{path}.") for path in wanted)
+            if any(leaf == path or leaf.startswith(f"{path}.") for path in paths)
         ]
 
-    def _ranges(self, paths: set[str]) -> list[tuple[int, int]]:
-        metadata = self._table.metadata
+    def _ranges(self, paths: set[str]) -> list[Range]:
+        metadata = self._file.metadata
         ranges = []
         for group in range(metadata.num_row_groups):
-            for i in range(metadata.num_columns):
-                column = metadata.row_group(group).column(i)
+            for index in range(metadata.num_columns):
+                column = metadata.row_group(group).column(index)
                 if column.path_in_schema in paths:
                     start = column.data_page_offset
                     if column.has_dictionary_page:
@@ -105,60 +114,36 @@ class ParquetTable:
         return ranges
 
     def _corrupt(self, error: Exception) -> CorruptResultError:
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        return CorruptResultError(f"{self._what} cannot be read as a Parquet file: {said}")
+        message = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return CorruptResultError(f"{self._name} cannot be read as a Parquet file: {message}")
 
 
-def _as_told(array: ak.contents.Content, form: Form) -> ak.contents.Content:
-    """Take off fields that are not wanted, and options that the file does not have.
+def _bridge_gaps(ranges: list[Range]) -> list[Range]:
+    bridged: list[Range] = []
+    for start, stop in sorted(ranges):
+        if bridged and start - bridged[-1][1] <= _LARGEST_GAP:
+            bridged[-1] = (bridged[-1][0], stop)
+        else:
+            bridged.append((start, stop))
+    return bridged
 
-    Where pyarrow reads some fields of the records in a list, it tells that the records may be
-    null although it knows better.
+
+def _trim(array: ak.contents.Content, form: Form) -> ak.contents.Content:
+    """Drop the fields and the options that are not in a form.
+
+    If pyarrow reads only some fields of the records in a list, it says that the records may be null
+    even if the file's schema says that they are not.
     """
     if array.is_option and not form.is_option:
         array = array.project()
     if array.is_record:
-        contents = [_as_told(array.content(name), form.content(name)) for name in form.fields]
+        contents = [_trim(array.content(name), form.content(name)) for name in form.fields]
         return array.copy(contents=contents, fields=form.fields)
     if array.is_list or array.is_option:
-        return array.copy(content=_as_told(array.content, form.content))
+        return array.copy(content=_trim(array.content, form.content))
     return array
 
 
 def _is_extension(kind: pa.DataType) -> bool:
-    inner = (kind.field(i).type for i in range(kind.num_fields))
-    return isinstance(kind, pa.BaseExtensionType) or any(map(_is_extension, inner))
-
-
-def _has(leaves: list[str], item: str) -> bool:
-    return any(f".list.{item}" in leaf for leaf in leaves)
-
-
-class _BodyFile(io.RawIOBase):
-    """A file for pyarrow."""
-
-    def __init__(self, body: ByteSource) -> None:
-        super().__init__()
-        self._body = body
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._body.size}[whence]
-        self._at = base + offset
-        return self._at
-
-    def read(self, size: int = -1) -> memoryview:
-        # A view for bytes, which pyarrow takes as well: what was fetched is not copied.
-        start = self._at
-        stop = self._body.size if size < 0 else min(start + size, self._body.size)
-        self._at = max(start, stop)
-        return self._body.read(start, self._at)
+    children = (kind.field(index).type for index in range(kind.num_fields))
+    return isinstance(kind, pa.BaseExtensionType) or any(map(_is_extension, children))

@@ -1,4 +1,4 @@
-"""Reads chosen columns of one result, in any of the formats that ServiceX writes."""
+"""Chooses the reader by the format of the result, and reads the chosen columns."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from awkward.forms import RecordForm
 from servicex_layer.errors import NoTreeError, SchemaMismatchError
 from servicex_layer.reading._casting import cast_to_form
 from servicex_layer.reading._columns import select_columns
-from servicex_layer.reading._counter_branches import count, split
-from servicex_layer.transport import ByteSource, Local, Remote, ResultSource
+from servicex_layer.reading._counter_branches import derive_counter, split_missing_counters
+from servicex_layer.transport import ByteSource, FileBytes, ObjectBytes, ResultSource
 
 __all__ = ["Table", "open_bytes", "open_result", "open_table", "read", "read_form"]
 
 
 class Table(Protocol):
-    """The columns of one opened file."""
+    """The columns of one open file."""
 
     entries: int
     nested: bool
-    """Whether it can read some fields of a record without the others."""
+    """Whether it can read fields of a record without the others."""
 
     def form(self) -> RecordForm:
-        """Tell what the columns are, without reading one."""
+        """Return the form of all columns, without reading one."""
         ...
 
     def read(
         self, form: RecordForm, offsets_only: frozenset[str] = frozenset()
     ) -> dict[str, ak.contents.Content]:
-        """Read the columns of a form; of lists that are `offsets_only` perhaps only the lengths."""
+        """Read the columns of a form; for `offsets_only` columns, the lengths of lists suffice."""
         ...
 
 
@@ -49,76 +49,76 @@ def read(
     source : ResultSource
         The result.
     form : awkward.forms.RecordForm
-        What its columns are.
+        The form of its columns.
     columns : frozenset of str or None
-        Which of them to read, fields of records with dots; ``None`` for all.
+        The columns to read, with dots for fields of records; ``None`` for all.
     tree : str or None
-        The tree's name; ``None`` for the file's only one.
+        The name of the tree; ``None`` for the file's only one.
     offsets_only : frozenset of str
-        Those of the columns that are lists of which just the lengths are needed. Where the file
-        has these apart from what is in the lists, placeholders stand for that.
+        Columns of lists, of which only the lengths are needed. If the file stores these apart from
+        the items, the items become placeholders.
 
     Returns
     -------
     awkward.contents.RecordArray
-        One record per event, with these columns only.
+        One record per event, with the chosen columns.
 
     Raises
     ------
     ResultError
-        Where it cannot be had, or is not what it should be.
+        If the result cannot be fetched, cannot be read, or does not match the form.
     """
     opened = open_result(source, tree)
     if opened is None:
         return select_columns(form, columns).length_zero_array(highlevel=False)
     with opened as table:
-        wanted = select_columns(form, columns, nested=table.nested)
-        found = _read(table, wanted, offsets_only, source.what)
+        form, whole_form = select_columns(form, columns, nested=table.nested), form
+        arrays = _read_or_derive(table, form, offsets_only, source.description)
         contents = [
-            cast_to_form(found[name], wanted.content(name), name, source.what, form)
-            for name in wanted.fields
+            cast_to_form(arrays[name], form.content(name), name, source.description, whole_form)
+            for name in form.fields
         ]
         return ak.contents.RecordArray(
-            contents, wanted.fields, length=table.entries, parameters=wanted.parameters
+            contents, form.fields, length=table.entries, parameters=form.parameters
         )
 
 
-def _read(
-    table: Table, wanted: RecordForm, offsets_only: frozenset[str], where: str
+def _read_or_derive(
+    table: Table, form: RecordForm, offsets_only: frozenset[str], file: str
 ) -> dict[str, ak.contents.Content]:
-    """Read the columns of a form; counters that the file does not have are derived."""
+    """Read the columns of a form, and derive the counters that the file lacks."""
     try:
-        return table.read(wanted, offsets_only)
+        return table.read(form, offsets_only)
     except SchemaMismatchError:
-        there, counters = split(wanted, table.form())
+        stored, counters = split_missing_counters(form, table.form())
         if not counters:
             raise
-    found = table.read(there, offsets_only.intersection(there.fields))
+    arrays = table.read(stored, offsets_only.intersection(stored.fields))
     for name, jagged in counters.items():
         columns = table.read(jagged, frozenset(jagged.fields))
-        found[name] = count(wanted.content(name), columns, name, where)
-    return found
+        arrays[name] = derive_counter(form.content(name), columns, name, file)
+    return arrays
 
 
 def open_result(source: ResultSource, tree: str | None) -> AbstractContextManager[Table] | None:
-    """Open a result; ``None`` where it has no events and not the tree either.
+    """Open a result; ``None`` if it has no events and no tree.
 
-    Parameters are those of `read`, as are the errors.
+    Parameters and errors are those of `read`.
     """
     try:
         return open_table(source, tree)
     except NoTreeError:
-        # A transformer that selects nothing in a file may write no tree. That of another name is
-        # there where the name is mistyped: 0 events are also told by who did not count them.
+        # A transformer that selects no event of a file may write no tree. A file that reports
+        # events must have one.
         if source.file.events != 0:
             raise
         return None
 
 
 def read_form(source: ResultSource, tree: str | None) -> RecordForm:
-    """Tell the form of a result, without reading an event.
+    """Return the form of a result, without reading an event.
 
-    Parameters are those of `read`, as are the errors.
+    Parameters and errors are those of `read`.
     """
     with open_table(source, tree) as table:
         return table.form()
@@ -127,13 +127,19 @@ def read_form(source: ResultSource, tree: str | None) -> RecordForm:
 def open_table(source: ResultSource, tree: str | None) -> AbstractContextManager[Table]:
     """Open a result that has a tree.
 
-    Parameters are those of `read`, as are the errors.
+    Parameters and errors are those of `read`.
     """
-    return open_bytes(_body(source), source.file.format, tree, source.what)
+    location = source.locate(None)
+    body: ByteSource
+    if location.path is None:
+        body = ObjectBytes(source, location)
+    else:
+        body = FileBytes(source, location.path)
+    return open_bytes(body, source.file.format, tree, source.description)
 
 
 def open_bytes(
-    body: ByteSource, result_format: str, tree: str | None, what: str
+    body: ByteSource, result_format: str, tree: str | None, file: str
 ) -> AbstractContextManager[Table]:
     """Open the bytes of a file that has a tree.
 
@@ -141,23 +147,23 @@ def open_bytes(
     ----------
     body : ByteSource
         The bytes.
-    result_format : str
-        ``root-file``, ``root-rntuple`` or ``parquet``.
-    tree, what
-        As in `read`, and the file's name in errors.
+    result_format : {"root-file", "root-rntuple", "parquet"}
+        The format.
+    tree : str or None
+        The name of the tree; ``None`` for the file's only one.
+    file : str
+        Names the file in errors.
+
+    Raises
+    ------
+    ResultError
+        If the bytes cannot be read as this format, or do not have this tree.
     """
     # Uproot and pyarrow are slow to import, and making an array needs neither.
     if result_format == "parquet":
         from servicex_layer.reading._parquet import ParquetTable
 
-        return ParquetTable(body, what)
+        return ParquetTable(body, file)
     from servicex_layer.reading._root import RootTree
 
-    return RootTree(body, tree, what)
-
-
-def _body(source: ResultSource) -> ByteSource:
-    location = source.locate(None)
-    if location.path is not None:
-        return Local(source, location.path)
-    return Remote(source, location)
+    return RootTree(body, tree, file)

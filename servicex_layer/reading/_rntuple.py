@@ -1,4 +1,4 @@
-"""The columns of an RNTuple: fields, by Uproot."""
+"""The columns of an RNTuple: its fields, read by Uproot."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import awkward as ak
 import numpy as np
-from awkward.forms import RecordForm
+from awkward.forms import Form, RecordForm
 
 from servicex_layer.reading._columns import missing_column_error
 from servicex_layer.transport import Range
@@ -23,62 +23,66 @@ class Fields:
     Parameters
     ----------
     ntuple : uproot.models.RNTuple
-        Of which RNTuple.
-    where : str
-        The file, for errors.
+        The RNTuple.
+    file : str
+        Names the file in errors.
 
     Raises
     ------
     SchemaMismatchError
-        By all methods that are given the name of a column that is not there.
+        By every method that takes the name of a column, if the RNTuple lacks it.
     """
 
     nested = True
 
-    def __init__(self, ntuple: Any, where: str) -> None:
+    def __init__(self, ntuple: Any, file: str) -> None:
         self._ntuple = ntuple
-        self._where = where
+        self._file = file
 
     def form(self) -> RecordForm:
-        """Tell what the columns are, without reading one."""
+        """Return the form of all columns, without reading one."""
         form, _ = self._ntuple.to_akform()
         return form
 
     def title(self, name: str | None = None) -> str:
-        """Tell the description of a column, or of the RNTuple."""
-        described: str = (self._ntuple if name is None else self._field(name)).description
-        return described
+        """Return the description of a column, or of the RNTuple."""
+        title: str = (self._ntuple if name is None else self._field(name)).description
+        return title
 
     def typename(self, name: str) -> str:
-        """Tell the C++ type of a column."""
+        """Return the C++ type of a column."""
         typename: str = self._field(name).typename
         return typename
 
     def ranges(self, form: RecordForm) -> Iterator[Range]:
-        """Tell where the values of columns are: Uproot asks for one page after the other."""
+        """Return the ranges of bytes that hold the columns of a form.
+
+        Uproot by itself asks for one page after the other.
+        """
         if form.fields:
-            known, _ = self._ntuple.to_akform(filter_field=self._leaves(form))
-            yield from self._pages(known.to_json())
+            file_form, _ = self._ntuple.to_akform(filter_field=self._leaves(form))
+            yield from self._pages(_column_numbers(file_form))
 
     def read(self, form: RecordForm) -> dict[str, ak.contents.Content]:
-        """Read columns; of their records only the fields that are in the form."""
+        """Read the columns of a form; of their records only the fields in the form."""
         if not form.fields:
             return {}
         arrays = self._ntuple.arrays(filter_field=self._leaves(form))
         return {name: arrays[name].layout for name in form.fields}
 
     def counters(self, names: frozenset[str]) -> dict[str, Any]:
-        """Find what holds the lengths of lists, for those for which something does."""
+        """Return the fields of lists: an RNTuple stores their lengths apart from the items."""
         fields = {name: self._field(name) for name in names}
         return {name: field for name, field in fields.items() if _is_list(self._form(field))}
 
-    def ranges_of_lengths(self, counter: Any) -> Iterator[Range]:
-        """Tell where the lengths of the lists of a field are."""
-        yield from self._pages(f'"{self._form(counter).form_key}"')
+    def length_ranges(self, counter: Any) -> Iterator[Range]:
+        """Return the ranges of bytes that hold the lengths of a field's lists."""
+        yield from self._pages(_column_numbers(self._form(counter), recursive=False))
 
     def lengths(self, counter: Any) -> Any:
-        """Read the lengths of the lists of a field."""
-        lists = self._ntuple.arrays(filter_field=_one_of([counter]), virtual=True)
+        """Read the lengths of a field's lists."""
+        # A virtual array reads a buffer when it is used: here the offsets, and not the items.
+        lists = self._ntuple.arrays(filter_field=_is_any_of([counter]), virtual=True)
         return np.diff(lists[lists.fields[0]].layout.offsets.data.materialize())
 
     @cached_property
@@ -87,38 +91,50 @@ class Fields:
 
     def _field(self, path: str) -> Any:
         if path not in self._keys:
-            raise missing_column_error(path, self._where, self._keys)
+            raise missing_column_error(path, self._file, self._keys)
         return self._ntuple[path]
 
-    def _form(self, field: Any) -> Any:
-        form, _ = self._ntuple.to_akform(filter_field=_one_of([field]))
+    def _form(self, field: Any) -> Form:
+        form, _ = self._ntuple.to_akform(filter_field=_is_any_of([field]))
         return form.content(0)
 
     def _leaves(self, form: RecordForm) -> Callable[[Any], bool]:
-        paths = (path for name in form.fields for path in _paths(form.content(name), name))
-        return _one_of(map(self._field, paths))
+        paths = (path for name in form.fields for path in _leaf_paths(form.content(name), name))
+        return _is_any_of(map(self._field, paths))
 
-    def _pages(self, keys: str) -> Iterator[Range]:
+    def _pages(self, columns: set[int]) -> Iterator[Range]:
+        """Return the ranges of bytes of all pages of the fields that have these columns."""
         records = self._ntuple.column_records
-        # A column's number is in the key of its form; each cluster may hold another column of the
-        # same field, with the same values.
-        columns = {int(number) for number in re.findall(r'"column-(\d+)', keys)}
+        # A cluster may hold the values of a field in another of its columns.
         fields = {records[column].field_id for column in columns}
-        for links in self._ntuple.page_link_list:
-            for record, column in zip(records, links, strict=False):
+        for cluster in self._ntuple.page_link_list:
+            for record, column in zip(records, cluster, strict=False):
                 if record.field_id in fields:
                     for page in column.pages:
                         start = page.locator.offset
                         yield start, start + page.locator.num_bytes
 
 
-def _paths(form: Any, path: str) -> Iterator[str]:
-    """List the keys that an RNTuple gives to the leaves of a field."""
+def _column_numbers(form: Form, *, recursive: bool = True) -> set[int]:
+    """Return the numbers of the columns that hold the buffers of an RNTuple's form.
+
+    They are in the keys of the buffers, such as ``column-3-offsets``. That is undocumented, but
+    nothing else leads from a field to its columns if the field is an alias of another. If it
+    changes, pages are fetched one by one, which is slow but right, and a test in
+    tests/reading/test_rntuple.py fails.
+    """
+    keys = form.expected_from_buffers(recursive=recursive)
+    matches = (re.match(r"column-(\d+)-", key) for key in keys)
+    return {int(match[1]) for match in matches if match}
+
+
+def _leaf_paths(form: Any, path: str) -> Iterator[str]:
+    """Yield the keys that Uproot gives to the leaves of a field."""
     if form.is_record and form.fields:
         for name in form.fields:
-            yield from _paths(form.content(name), f"{path}.{name}")
+            yield from _leaf_paths(form.content(name), f"{path}.{name}")
     elif (form.is_list or form.is_option or form.is_indexed) and not _is_string(form):
-        yield from _paths(form.content, path)
+        yield from _leaf_paths(form.content, path)
     else:
         yield path
 
@@ -131,7 +147,7 @@ def _is_string(form: Any) -> bool:
     return form.parameter("__array__") in ("string", "bytestring")
 
 
-def _one_of(chosen: Iterable[Any]) -> Callable[[Any], bool]:
-    # By identity: a field is a mapping of its fields, and equal to all that have none.
-    identities = {id(one): one for one in chosen}
-    return lambda one: id(one) in identities
+def _is_any_of(fields: Iterable[Any]) -> Callable[[Any], bool]:
+    # By identity: a field is a mapping of its own fields, so that all without fields are equal.
+    by_identity = {id(field): field for field in fields}
+    return lambda field: id(field) in by_identity

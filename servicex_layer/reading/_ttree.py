@@ -1,4 +1,4 @@
-"""The columns of a TTree: branches, by Uproot."""
+"""The columns of a TTree: its branches, read by Uproot."""
 
 from __future__ import annotations
 
@@ -23,89 +23,88 @@ __all__ = ["Branches"]
 class Branches:
     """The branches that hold values.
 
-    Those of a split object go by their own names, or by their paths where several have the same
-    name.
+    A branch of a split object has its own name or, if several branches have that, its path.
 
     Parameters
     ----------
     tree : uproot.TTree
-        Of which tree.
-    where : str
-        The file, for errors.
+        The TTree.
+    file : str
+        Names the file in errors.
 
     Raises
     ------
     SchemaMismatchError
-        By all methods that are given the name of a column that is not there.
+        By every method that takes the name of a column, if the tree lacks it.
     """
 
     nested = False
 
-    def __init__(self, tree: Any, where: str) -> None:
+    def __init__(self, tree: Any, file: str) -> None:
         self._tree = tree
-        self._where = where
+        self._file = file
 
     def form(self) -> RecordForm:
-        """Tell what the columns are, without reading one."""
+        """Return the form of all columns, without reading one."""
         forms = {}
         for name, branch in self._leaves.items():
-            # What cannot be read is no column.
+            # Uproot cannot read every type; such branches are left out.
             with suppress(Exception):
                 forms[name] = branch.interpretation.awkward_form(self._tree.file)
         return RecordForm(list(forms.values()), list(forms))
 
     def title(self, name: str | None = None) -> str:
-        """Tell the title of a column, or of the tree."""
-        titled: str = (self._tree if name is None else self._leaf(name)).title
-        return titled
+        """Return the title of a column, or of the tree."""
+        title: str = (self._tree if name is None else self._leaf(name)).title
+        return title
 
     def typename(self, name: str) -> str:
-        """Tell the C++ type of a column."""
+        """Return the C++ type of a column."""
         typename: str = self._leaf(name).typename
         return typename
 
     def ranges(self, form: RecordForm) -> Iterator[Range]:
-        """Tell where the values of columns are."""
+        """Return the ranges of bytes that hold the columns of a form."""
         for name in form.fields:
             yield from self._baskets(self._leaf(name))
 
     def read(self, form: RecordForm) -> dict[str, ak.contents.Content]:
-        """Read columns."""
+        """Read the columns of a form."""
         return {name: self._values(self._leaf(name)) for name in form.fields}
 
     def counters(self, names: frozenset[str]) -> dict[str, Any]:
-        """Find what holds the lengths of lists, for those for which something does."""
+        """Return the counter branches of those lists that have one."""
         counters = {name: self._leaf(name).count_branch for name in names}
         return {name: counter for name, counter in counters.items() if counter is not None}
 
-    def ranges_of_lengths(self, counter: Any) -> Iterator[Range]:
-        """Tell where the lengths are that a counter holds."""
+    def length_ranges(self, counter: Any) -> Iterator[Range]:
+        """Return the ranges of bytes that hold a counter branch."""
         return self._baskets(counter)
 
     def lengths(self, counter: Any) -> Any:
-        """Read the lengths that a counter holds."""
+        """Read a counter branch."""
         return np.asarray(self._values(counter).data)
 
     @cached_property
     def _leaves(self) -> dict[str, Any]:
-        leaves = list(_leaves(self._tree))
+        leaves = list(_leaf_branches(self._tree))
         times = Counter(branch.name for _, branch in leaves)
         return {branch.name if times[branch.name] == 1 else path: branch for path, branch in leaves}
 
     @cached_property
-    def _named(self) -> dict[str, list[Any]]:
-        named: dict[str, list[Any]] = {}
-        for branch in _all(self._tree):
-            named.setdefault(branch.name, []).append(branch)
-        return named
+    def _by_name(self) -> dict[str, list[Any]]:
+        by_name: dict[str, list[Any]] = {}
+        for branch in _all_branches(self._tree):
+            by_name.setdefault(branch.name, []).append(branch)
+        return by_name
 
     def _leaf(self, name: str) -> Any:
-        # To ask a branch what is in it takes its time, which those that are not read can save.
-        same = self._named.get(name, [])
-        if len(same) == 1 and _is_leaf(same[0]):
-            return same[0]
+        # Uproot takes a while to interpret a branch. Only `_leaves` needs that of all branches.
+        namesakes = self._by_name.get(name, [])
+        if len(namesakes) == 1 and _is_leaf(namesakes[0]):
+            return namesakes[0]
         if name not in self._leaves:
-            raise missing_column_error(name, self._where, self._leaves)
+            raise missing_column_error(name, self._file, self._leaves)
         return self._leaves[name]
 
     def _values(self, branch: Any) -> ak.contents.Content:
@@ -116,26 +115,26 @@ class Branches:
         return values
 
     def _baskets(self, branch: Any) -> Iterator[Range]:
-        # Those that are part of the metadata are at hand.
+        # Baskets within the metadata have been read already: these are no ranges.
         for _, basket in branch.entries_to_ranges_or_baskets(0, int(self._tree.num_entries)):
             if isinstance(basket, tuple):
                 yield basket
 
 
-def _all(tree: Any) -> Iterator[Any]:
+def _all_branches(tree: Any) -> Iterator[Any]:
     for branch in tree.branches:
         yield branch
-        yield from _all(branch)
+        yield from _all_branches(branch)
 
 
-def _leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Go through the branches that hold values, with their paths, in the file's order."""
+def _leaf_branches(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the branches that hold values, with their paths, in the order of the file."""
     for branch in tree.branches:
         path = f"{prefix}{branch.name}"
         if _is_leaf(branch):
             yield path, branch
         else:
-            yield from _leaves(branch, f"{path}/")
+            yield from _leaf_branches(branch, f"{path}/")
 
 
 def _is_leaf(branch: Any) -> bool:

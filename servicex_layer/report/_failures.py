@@ -1,4 +1,4 @@
-"""The input files of a request that failed."""
+"""The failed input files of a request."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ __all__ = ["failures"]
 
 
 def failures(request_id: str, backend: str | None = None) -> list[str]:
-    """List the input files of a request that failed, as its backend names them.
+    """List the failed input files of a request, as its backend names them.
 
     Parameters
     ----------
     request_id : str
         The request.
     backend : str, optional
-        The backend's name in ``servicex.yaml``; by default its default.
+        The backend's name in ``servicex.yaml``; by default the default backend.
 
     Returns
     -------
     list of str
-        Paths or URLs, in no particular order; of a request that is running, those so far.
+        Paths or URLs, in the order of failure. If the request is running, those so far.
 
     Raises
     ------
     UnknownRequestError
-        Where the backend does not know the request.
+        If the backend does not know the request.
     BackendError
-        Where the backend does not say which files failed, or cannot be asked.
+        If the backend cannot be reached, or does not list single files.
 
     Examples
     --------

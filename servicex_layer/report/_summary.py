@@ -1,25 +1,19 @@
-"""A report in words, and as a picture."""
+"""A report as a few lines of text."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import awkward as ak
 import numpy as np
 
-from servicex_layer.errors import InvalidArgumentError, MissingExtraError
+from servicex_layer.report._checks import require_report
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+__all__ = ["summary"]
 
-__all__ = ["summary", "timeline"]
-
-# How many failed files are named.
-_NAMED = 10
+_MAX_NAMED_FILES = 10
 
 
 def summary(report: ak.Array) -> str:
-    """Say in a few lines what happened.
+    """Summarize a report in a few lines of text.
 
     Parameters
     ----------
@@ -29,13 +23,13 @@ def summary(report: ak.Array) -> str:
     Returns
     -------
     str
-        How many files and events were read, how many bytes that took at what rate, where the time
-        went, on how many workers, and which files failed. Seconds are sums over all partitions.
+        The number of files and events, the bytes transferred, the time spent, the number of
+        workers, the inputs that failed, and why. Seconds are sums over all partitions.
 
     Raises
     ------
     InvalidArgumentError
-        Where `report` is no report, or is not computed.
+        If `report` is not a computed report.
 
     Examples
     --------
@@ -47,17 +41,18 @@ def summary(report: ak.Array) -> str:
     seconds: 1.2 waiting for files, 0.1 transferring, 0.1 making arrays
     workers: 2
     """
-    _check(report)
-    found = report[~ak.is_none(report.name)]
-    events = found.events[found.events >= 0]
-    untold = "" if len(events) == len(found) else f" in the {len(events)} files that tell"
+    require_report(report)
+    files = report[~ak.is_none(report.name)]
+    events = files.events[files.events >= 0]
+    unknown = len(files) - len(events)
+    partial = f" (unknown for {unknown} files)" if unknown else ""
     retried = int(ak.sum(report.tries) - len(report))
-    again = f", {retried:,} of them again" if retried else ""
+    retries = f", {retried:,} of them retries" if retried else ""
     lines = [
-        f"{len(found)} of {len(report)} partitions have a file, {ak.sum(events):,} events{untold}",
+        f"{len(files)} of {len(report)} partitions have a file, {ak.sum(events):,} events{partial}",
         (
-            f"{_megabytes(found.read)} of {_megabytes(found.size)} MB were transferred, in "
-            f"{ak.sum(found.requests):,} calls{again}"
+            f"{_megabytes(files.read)} of {_megabytes(files.size)} MB were transferred, in "
+            f"{ak.sum(files.requests):,} calls{retries}"
         ),
         (
             f"seconds: {ak.sum(report.waited):.1f} waiting for files, "
@@ -66,62 +61,14 @@ def summary(report: ak.Array) -> str:
         ),
         f"workers: {len(set(report.worker.to_list()))}",
     ]
-    failed = [name for name in report.failed.to_list() if name is not None]
+    failed = [path for path in report.failed.to_list() if path is not None]
     if failed:
-        more = f" and {len(failed) - _NAMED} more" if len(failed) > _NAMED else ""
-        lines.append(f"failed: {', '.join(failed[:_NAMED])}{more}")
+        unnamed = len(failed) - _MAX_NAMED_FILES
+        more = f" and {unnamed} more" if unnamed > 0 else ""
+        lines.append(f"failed: {', '.join(failed[:_MAX_NAMED_FILES])}{more}")
+    reasons = {reason for reason in report.reason.to_list() if reason is not None}
+    lines.extend(f"reason: {reason}" for reason in sorted(reasons))
     return "\n".join(lines)
-
-
-def timeline(report: ak.Array) -> Figure:
-    """Draw when each file was finished, waited for, transferred and made an array, by worker.
-
-    Each partition has a row. Those of a worker are together, in the order in which they were read.
-    A wait is drawn as if it had ended right before the transfer; where a worker had other things
-    to do in between, it ended earlier. Times by the server's clock (finished) and by the workers'
-    (all else) are drawn on one axis: clocks that differ shift them against each other.
-
-    Parameters
-    ----------
-    report : awkward.Array
-        The computed report of `from_servicex`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        A figure that fits a slide. In a notebook it is shown; ``savefig`` writes it.
-
-    Raises
-    ------
-    InvalidArgumentError
-        Where `report` is no report, or is not computed.
-    MissingExtraError
-        Where matplotlib is not installed.
-
-    Examples
-    --------
-    >>> events, report = from_servicex(request_id, report=True)  # doctest: +SKIP
-    >>> total, records = dask.compute(ak.sum(events.x), report)  # doctest: +SKIP
-    >>> timeline(records).savefig("timeline.png")  # doctest: +SKIP
-    """
-    _check(report)
-    try:
-        from servicex_layer.report._timeline import draw
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"The timeline needs {error.name}, which is not installed: "
-            'pip install "servicex_layer[plot]"'
-        ) from error
-    return draw(report)
-
-
-def _check(report: object) -> None:
-    if not isinstance(report, ak.Array) or "read_at" not in report.fields:
-        kind = type(report).__name__
-        raise InvalidArgumentError(
-            f"A {kind} is no computed report. Compute the one that from_servicex(…, report=True) "
-            "gives beside the array: dask.compute(array, report)."
-        )
 
 
 def _megabytes(sizes: ak.Array) -> str:

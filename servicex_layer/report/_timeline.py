@@ -1,88 +1,60 @@
-"""A report as a picture: what only the extra ``plot`` can do."""
+"""`timeline`: a report as a picture."""
 
 from __future__ import annotations
 
-import io
+from typing import TYPE_CHECKING
 
 import awkward as ak
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-__all__ = ["draw"]
+from servicex_layer.errors import MissingExtraError
+from servicex_layer.report._checks import require_report
 
-_WAITED = "#d9d9d9"
-_TRANSFERRED = "#56b4e9"
-_INTERPRETED = "#0072b2"
-_FINISHED = "#d55e00"
-_BETWEEN = "#555555"
-# Of more partitions than this no single line is to be seen.
-_THIN = 60
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["timeline"]
 
 
-class Picture(Figure):
-    """A figure that a notebook shows, also where pyplot was never imported."""
+def timeline(report: ak.Array, *, ax: Axes | None = None) -> Figure:
+    """Draw when each file was finished, waited for, transferred and turned into an array.
 
-    def _repr_png_(self) -> bytes:
-        content = io.BytesIO()
-        self.savefig(content, format="png")
-        return content.getvalue()
+    Each partition is a row; rows are grouped by worker, in the order of reading. A wait is drawn
+    as if it had ended right before the transfer; if the worker was busy in between, it ended
+    earlier. The server's clock (finished) and the workers' clocks (all else) share one axis: if
+    the clocks differ, their times are shifted against each other.
 
+    Parameters
+    ----------
+    report : awkward.Array
+        The computed report of `from_servicex`.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; by default on a new figure that fits a slide.
 
-def draw(report: ak.Array) -> Picture:
-    """Draw what `servicex_layer.report.timeline` says."""
-    figure = Picture(figsize=(10, 5), layout="constrained")
-    axes = figure.subplots()
-    if len(report):
-        _draw(axes, report)
-    axes.set_xlabel("Time [s]")
-    axes.set_ylabel("Partitions, by worker")
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The figure. A notebook displays it; ``savefig`` writes it to a file.
 
+    Raises
+    ------
+    InvalidArgumentError
+        If `report` is not a computed report.
+    MissingExtraError
+        If matplotlib is not installed.
 
-def _draw(axes: Axes, report: ak.Array) -> None:
-    workers = np.asarray(report.worker.to_list())
-    end = report.read_at.to_numpy()
-    order = np.lexsort((end, workers))
-    workers, end = workers[order], end[order]
-    interpreted, transferred, waited, finished = (
-        report[field].to_numpy()[order]
-        for field in ("interpreted", "transferred", "waited", "finished_at")
-    )
-    made = end - interpreted
-    began = made - transferred
-    zero = np.nanmin(np.concatenate([began - waited, finished]))
-    rows = np.arange(len(end))
-    thick = 0.8 if len(rows) <= _THIN else 1.0
-    for start, length, color, label in (
-        (began - waited, waited, _WAITED, "waited for"),
-        (began, transferred, _TRANSFERRED, "transferred"),
-        (made, interpreted, _INTERPRETED, "made an array"),
-    ):
-        axes.barh(rows, length, thick, start - zero, color=color, label=label)
-    axes.plot(
-        finished - zero,
-        rows,
-        linestyle="none",
-        marker="|",
-        markersize=max(3.0, min(12.0, 240.0 / len(rows))),
-        color=_FINISHED,
-        label="finished by ServiceX",
-    )
-    _name_workers(axes, workers)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlim(left=-0.01 * (end.max() - zero))
-    axes.set_title(
-        f"{len(rows)} partitions on {len(set(workers))} workers in {end.max() - zero:.1f} s",
-        loc="left",
-    )
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=4, frameon=False)
-
-
-def _name_workers(axes: Axes, workers: np.ndarray) -> None:
-    names, firsts, counts = np.unique(workers, return_index=True, return_counts=True)
-    for first in firsts[1:]:
-        axes.axhline(first - 0.5, color=_BETWEEN, linewidth=0.5)
-    axes.set_yticks(firsts + (counts - 1) / 2, [str(name).rpartition("://")[2] for name in names])
-    axes.tick_params(axis="y", length=0)
+    Examples
+    --------
+    >>> events, report = from_servicex(request_id, report=True)  # doctest: +SKIP
+    >>> total, records = dask.compute(ak.sum(events.x), report)  # doctest: +SKIP
+    >>> timeline(records).savefig("timeline.png")  # doctest: +SKIP
+    """
+    require_report(report)
+    try:
+        from servicex_layer.report._picture import draw, new_axes
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"The timeline needs {error.name}, which is not installed: "
+            'pip install "servicex_layer[plot]"'
+        ) from error
+    return draw(report, new_axes() if ax is None else ax)

@@ -1,4 +1,4 @@
-"""The stores whose results the backend itself lists."""
+"""Stores of backends that list the results themselves: signed URLs, and volumes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import datetime
 
 from servicex_layer._model import Location, ResultRow, TransformStatus
 from servicex_layer.backend import RestClient
+from servicex_layer.errors import BackendError
 
 __all__ = ["BackendRows", "FileUrls", "Volume"]
 
@@ -33,7 +34,7 @@ class BackendRows:
         return await self._rest.results(self._request_id, since)
 
     def expected_rows(self, status: TransformStatus) -> int:
-        """See `servicex_layer.store.Store.expected_rows`; failed files have rows too."""
+        """See `servicex_layer.store.Store.expected_rows`; failed files have rows, too."""
         return status.completed + status.failed
 
     def now(self) -> datetime:
@@ -52,7 +53,24 @@ class FileUrls(BackendRows):
 
 
 class Volume(BackendRows):
-    """A volume, which whoever reads the results must have mounted."""
+    """A volume that is mounted on each machine that reads results."""
+
+    async def list_finished(self, since: datetime | None) -> list[ResultRow]:
+        """See `servicex_layer.store.Store.list_finished`.
+
+        Raises
+        ------
+        BackendError
+            If the rows don't name the results.
+        """
+        rows = await super().list_finished(since)
+        if any(row.success and row.file.name == "none" for row in rows):
+            raise BackendError(
+                f"The ServiceX backend {self._rest.backend} does not name the result files that "
+                f"request {self._request_id} writes to a volume (each is called 'none'), so they "
+                "can't be read from here. Submit the request with the object store as destination."
+            )
+        return rows
 
     async def urls(self, names: Sequence[str], *, refused: bool = False) -> Mapping[str, Location]:
         """See `servicex_layer.store.Store.urls`."""

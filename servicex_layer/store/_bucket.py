@@ -1,4 +1,4 @@
-"""The bucket of one request: listed, and its objects' URLs signed, by the minio client."""
+"""One bucket of an S3 store, through the minio client: listing it, and signing URLs."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ __all__ = ["Bucket"]
 
 T = TypeVar("T")
 
-# How much of a nonsensical answer an error quotes.
-_QUOTED = 200
+# How many characters of an unreadable answer an error quotes.
+_QUOTE_LENGTH = 200
 
 
 class Bucket:
@@ -42,14 +42,14 @@ class Bucket:
     Parameters
     ----------
     name : str
-        The bucket's name, which is the request's id.
+        The bucket's name: the request's id.
     access : StoreAccess
-        Where the store is, and its keys.
+        Address and keys of the store.
 
     Raises
     ------
     ProtocolError
-        Where the store's address is none.
+        If the store's address is invalid.
     """
 
     access: StoreAccess
@@ -57,7 +57,7 @@ class Bucket:
     def __init__(self, name: str, access: StoreAccess) -> None:
         self.access = access
         self._name = name
-        self._connections = _Connections()
+        self._connections = _StoreConnections()
         try:
             self._client = minio.Minio(
                 access.endpoint,
@@ -68,69 +68,70 @@ class Bucket:
             )
         except ValueError as error:
             raise ProtocolError(
-                f"The backend gave {access.endpoint!r} as the S3 store of request {name}, which is "
-                f"no host and port: {error}. Ask its operators."
+                f"The backend sent {access.endpoint!r} as the S3 store of request {name}, which is "
+                f"not a valid host and port: {error}. Ask its operators."
             ) from None
         self._client.disable_virtual_style_endpoint()  # type: ignore[no-untyped-call]
 
     async def objects(self) -> list[Object]:
-        """List all objects, page by page; what appears meanwhile may be missing.
+        """Return all objects; an object that is added during the listing may be missing.
 
         Raises
         ------
         TransientError
-            Where it may help to try again.
+            If a retry may help.
         BackendError, MissingObjectError
-            Where it does not.
+            If it can't.
         """
-        return await self._call(self._objects, "listed")
+        return await self._run(self._list_objects, "listed")
 
     async def sign(self, names: Sequence[str], lifetime: timedelta) -> dict[str, str]:
-        """Make URLs for reading objects; raises as `objects` does."""
+        """Return URLs for reading objects; raises what `objects` raises."""
 
-        def sign() -> dict[str, str]:
+        def sign_all() -> dict[str, str]:
             return {
                 name: self._client.presigned_get_object(self._name, name, lifetime)
                 for name in names
             }
 
-        return await self._call(sign, "asked for its region")
+        return await self._run(sign_all, "asked for its region")
 
     def now(self) -> datetime:
-        """Tell the time by the store's clock, as its last answer gave it (UTC); never ahead."""
+        """Return the time of the store's clock (UTC), as of its last answer; never ahead of it."""
         lead = self._connections.clock_lead
         return datetime.fromtimestamp(0, UTC) if lead is None else datetime.now(UTC) + lead
 
-    def _objects(self) -> list[Object]:
+    def _list_objects(self) -> list[Object]:
         return list(self._client.list_objects(self._name, recursive=True))
 
-    async def _call(self, work: Callable[[], T], done: str) -> T:
-        return await asyncio.to_thread(self._explained, work, done)
-
-    def _explained(self, work: Callable[[], T], done: str) -> T:
-        what = f"The S3 store {self.access}: the bucket {self._name} could not be {done}"
-        try:
-            return work()
-        except S3Error as error:
-            raise s3_error(what, error.code or "", error.message or "") from None
-        except (MinioException, ParseError) as error:
-            raise ProtocolError(
-                f"{what}: something answers that is no S3 store ({str(error)[:_QUOTED]})."
-            ) from None
-        except TransientError as error:
-            raise TransientError(f"{what}: {error}", error.retry_after) from None
-        except urllib3.exceptions.SSLError as error:
-            if not is_certificate_error(error):
-                raise TransientError(f"{what}: {error}") from None
-            raise BackendUnreachableError(f"{what}: {UNTRUSTED_CERTIFICATE} ({error}).") from None
-        except urllib3.exceptions.HTTPError as error:
-            raise TransientError(f"{what}: {type(error).__name__} {error}") from None
-        except ValueError as error:
-            raise BackendError(f"{what}: {error}.") from None
+    async def _run(self, function: Callable[[], T], participle: str) -> T:
+        failure = f"The S3 store {self.access}: the bucket {self._name} could not be {participle}"
+        return await asyncio.to_thread(_explain_errors, function, failure)
 
 
-class _Connections(urllib3.PoolManager):
-    """Connections to a store, which tell its time; tried again by who uses them."""
+def _explain_errors(function: Callable[[], T], failure: str) -> T:
+    try:
+        return function()
+    except S3Error as error:
+        raise s3_error(failure, error.code or "", error.message or "") from None
+    except (MinioException, ParseError) as error:
+        raise ProtocolError(
+            f"{failure}: this is not the answer of an S3 store ({str(error)[:_QUOTE_LENGTH]})."
+        ) from None
+    except TransientError as error:
+        raise TransientError(f"{failure}: {error}", error.retry_after) from None
+    except urllib3.exceptions.SSLError as error:
+        if not is_certificate_error(error):
+            raise TransientError(f"{failure}: {error}") from None
+        raise BackendUnreachableError(f"{failure}: {UNTRUSTED_CERTIFICATE} ({error}).") from None
+    except urllib3.exceptions.HTTPError as error:
+        raise TransientError(f"{failure}: {type(error).__name__} {error}") from None
+    except ValueError as error:
+        raise BackendError(f"{failure}: {error}.") from None
+
+
+class _StoreConnections(urllib3.PoolManager):
+    """Connections that keep the store's time, and leave retries to the caller."""
 
     clock_lead: timedelta | None
 
@@ -144,9 +145,10 @@ class _Connections(urllib3.PoolManager):
         self.clock_lead = None
 
     def urlopen(self, *args: Any, **kwargs: Any) -> urllib3.BaseHTTPResponse:
-        """See `urllib3.PoolManager.urlopen`; what is signed for one store goes to no other."""
+        """See `urllib3.PoolManager.urlopen`; redirects are not followed."""
+        # A signature for one store must not reach another.
         response = super().urlopen(*args, **{**kwargs, "redirect": False})
-        # The header is older than its arrival, and cut to whole seconds: never ahead.
+        # The header is older than its arrival, and in whole seconds: never ahead.
         with suppress(KeyError, ValueError):
             self.clock_lead = parsedate_to_datetime(response.headers["Date"]) - datetime.now(UTC)
         if response.status in RETRY_STATUSES:

@@ -1,4 +1,4 @@
-"""The stores of backends that leave it to the client to talk to their S3 store."""
+"""S3 stores, for backends that don't sign URLs: presigned URLs, and listings of the bucket."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ __all__ = ["Listing", "Presigned"]
 
 T = TypeVar("T")
 
-_LIFETIME = timedelta(hours=1)
+_URL_LIFETIME = timedelta(hours=1)
 
 
 class Presigned(BackendRows):
-    """URLs signed here, with the keys of the request's status; for backends that sign none.
+    """URLs signed here with the keys of the request's status, if the backend signs none.
 
     Parameters
     ----------
@@ -38,9 +38,9 @@ class Presigned(BackendRows):
     request_id : str
         The request.
     access : StoreAccess
-        The store and its keys, as the request's status told them.
+        Address and keys of the store, from the request's status.
     retry_timeout : float
-        How long one call to the store is tried again, in seconds.
+        How long a call to the store is retried, in seconds.
     """
 
     def __init__(
@@ -48,63 +48,62 @@ class Presigned(BackendRows):
     ) -> None:
         super().__init__(rest, request_id)
         self._retry_timeout = retry_timeout
-        self._bucket = self._open(access)
+        self._bucket = self._open_bucket(access)
 
     async def urls(self, names: Sequence[str], *, refused: bool = False) -> Mapping[str, Location]:
         """See `servicex_layer.store.Store.urls`."""
         if refused:
-            # The keys may be others by now.
-            await self._renew()
-        expires = time.time() + _LIFETIME.total_seconds()
-        urls = await self._call(lambda bucket: bucket.sign(names, _LIFETIME))
+            await self._update_keys()
+        expires = time.time() + _URL_LIFETIME.total_seconds()
+        urls = await self._call(lambda bucket: bucket.sign(names, _URL_LIFETIME))
         return {name: Location(url, expires=expires) for name, url in urls.items()}
 
-    async def _call(self, work: Callable[[Bucket], Awaitable[T]]) -> T:
+    async def _call(self, function: Callable[[Bucket], Awaitable[T]]) -> T:
         try:
-            return await self._try(work)
+            return await self._retry(function)
         except AuthorizationError:
-            if not await self._renew():
+            if not await self._update_keys():
                 raise
-            return await self._try(work)
+            return await self._retry(function)
 
-    async def _try(self, work: Callable[[Bucket], Awaitable[T]]) -> T:
+    async def _retry(self, function: Callable[[Bucket], Awaitable[T]]) -> T:
         attempts = tenacity.AsyncRetrying(**retry_policy(self._retry_timeout), reraise=True)
 
         async def attempt() -> T:
-            return await work(self._bucket)
+            return await function(self._bucket)
 
         try:
             return await attempts(attempt)
         except TransientError as error:
             raise BackendUnreachableError(
-                f"{error}. It was tried again for {self._retry_timeout:g} s (setting "
+                f"{error}. It was retried for {self._retry_timeout:g} s (setting "
                 "servicex-layer.retry-timeout)."
             ) from None
 
-    async def _renew(self) -> bool:
-        """Take the keys as they are now; tells whether they are others."""
+    async def _update_keys(self) -> bool:
+        """Read the keys from the request's status; return whether they have changed."""
         async with self._rest.connected():
             access = (await self._rest.status(self._request_id)).store
         if access is None:
             raise BackendError(
-                f"The status of request {self._request_id} tells of no S3 store any more; ask the "
+                f"The status of request {self._request_id} names no S3 store any more. Ask the "
                 f"operators of the ServiceX backend {self._rest.backend.name}."
             )
         if access == self._bucket.access:
             return False
-        self._bucket = self._open(access)
+        self._bucket = self._open_bucket(access)
         return True
 
-    def _open(self, access: StoreAccess) -> Bucket:
+    def _open_bucket(self, access: StoreAccess) -> Bucket:
         check_url(str(access), self._rest.backend.url, "the S3 store of its results")
         return Bucket(self._request_id, access)
 
 
 class Listing(Presigned):
-    """The listing of the request's bucket; for backends that say nothing of single files.
+    """The listing of the request's bucket, if the backend does not list single files.
 
-    All is listed each time, as a listing is in the order of the names. What is listed are results:
-    a failed file has none. Servers of this kind count a result before they upload it.
+    A listing is ordered by name, so all of it is read each time. It holds results only: a failed
+    file has none. Servers of this kind count a result before they upload it.
     """
 
     eventually_consistent = True
@@ -112,8 +111,8 @@ class Listing(Presigned):
     async def list_finished(self, since: datetime | None) -> list[ResultRow]:
         """See `servicex_layer.store.Store.list_finished`."""
         del since
-        listed = await self._call(Bucket.objects)
-        return [self._row(found.object_name, found.last_modified, found.size) for found in listed]
+        objects = await self._call(Bucket.objects)
+        return [self._row(entry.object_name, entry.last_modified, entry.size) for entry in objects]
 
     def expected_rows(self, status: TransformStatus) -> int:
         """See `servicex_layer.store.Store.expected_rows`."""

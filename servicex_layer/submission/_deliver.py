@@ -1,81 +1,92 @@
-"""From a ServiceX specification to arrays: submitted through the official client."""
+"""`deliver`: from a ServiceX specification to lazy arrays."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal
 
 import dask.config
 
-from servicex_layer._config import config_file, find_backend, seconds
-from servicex_layer._model import TransformStatus
-from servicex_layer.backend import RestClient
-from servicex_layer.errors import ServiceXLayerError, UnknownRequestError
+from servicex_layer.errors import ServiceXLayerError
 from servicex_layer.feed import loop_thread
-from servicex_layer.graph import from_servicex, wait_for_file_count
-from servicex_layer.submission._frontend import Official, parse_spec
+from servicex_layer.graph import SXFileLayer, from_servicex
+from servicex_layer.submission._arguments import backend_name, failure_policy
+from servicex_layer.submission._failed_sample import FailedSample
+from servicex_layer.submission._samples import frontend_of, submit_samples
+from servicex_layer.submission._spec import parse_spec
 
 if TYPE_CHECKING:
     from servicex import ServiceXSpec
 
-__all__ = ["FailedSample", "deliver", "submit"]
+__all__ = ["deliver"]
 
 
 def deliver(
     spec: ServiceXSpec | Mapping[str, Any] | str | Path,
     *,
     config_path: str | Path | None = None,
-    servicex_name: str | None = None,
+    backend: str | None = None,
+    on_failed: Literal["skip", "raise"] | None = None,
+    max_failed: float = 1.0,
     ignore_local_cache: bool = False,
-    fail_if_incomplete: bool = True,
+    servicex_name: str | None = None,
+    fail_if_incomplete: bool | None = None,
     tree: str | None = None,
     form: Any = None,
     report: bool = False,
 ) -> dict[str, Any]:
-    """Make a lazy array of each sample of a ServiceX specification.
+    """Return a lazy array for each sample of a ServiceX specification.
 
-    As ``servicex.deliver``, but it returns as soon as the numbers of files are known. All samples
-    are submitted at once, through the official client and with its local cache: what was asked
-    before is not submitted again, unless it failed or is gone. Needs the extra ``servicex``.
+    Takes what ``servicex.deliver`` takes, but returns as soon as the numbers of files are known.
+    It submits all samples at the same time through the official client and its local cache: a
+    query that was submitted before is not submitted again, unless it failed or was deleted.
+    Needs the extra ``servicex``.
 
     Parameters
     ----------
     spec : servicex.ServiceXSpec, mapping, str or pathlib.Path
-        The specification, or the path of a YAML file of one. ``Delivery``, ``OutputDirectory`` and
-        ``OutFilesetName`` say nothing here, as no file is downloaded.
+        The specification, or the path of a YAML file that holds one. ``Delivery``,
+        ``OutputDirectory`` and ``OutFilesetName`` are ignored, as no file is downloaded.
     config_path : str or pathlib.Path, optional
-        The ``servicex.yaml``. Where it is given, it becomes the setting ``config-path`` of this
-        process, as the arrays are computed with it later. By default that setting, or else it is
-        looked for.
-    servicex_name : str, optional
-        The backend's name in it; by default its default.
+        The path of ``servicex.yaml``. It becomes the setting ``config-path`` of this process,
+        which computes the arrays later. By default that setting, or else the first
+        ``servicex.yaml`` in the usual places.
+    backend : str, optional
+        The backend's name in ``servicex.yaml``; by default the default backend.
+    on_failed : {"skip", "raise"}, default "skip"
+        Whether failed files leave empty partitions, with a warning that counts and names them, or
+        are an error. If all files of a sample failed, that is an error in any case.
+    max_failed : float
+        With ``"skip"``: the fraction (0 to 1) of failed files of a sample above which they are an
+        error as well.
     ignore_local_cache : bool
-        Whether all samples are submitted anew.
-    fail_if_incomplete : bool
-        Whether files that failed are an error, or leave empty partitions: the ``on_failed`` of
-        `from_servicex`.
+        Whether to submit all samples again.
+    servicex_name : str, optional
+        The official client's name for `backend`.
+    fail_if_incomplete : bool, optional
+        The official client's name for `on_failed`: ``True`` is ``"raise"``, ``False`` is
+        ``"skip"``.
     tree, form, report
         As in `from_servicex`, the same for all samples.
 
     Returns
     -------
     dict
-        Each sample's name, with what `from_servicex` gives for it. For a sample that has failed
-        already it is a `FailedSample`, which raises the error where it is used.
+        The name of each sample and what `from_servicex` returns for it. A sample that has already
+        failed is a placeholder that raises the error on use.
 
     Raises
     ------
     MissingExtraError
-        Where the official client is not installed.
+        If the official client is not installed.
     InvalidArgumentError
-        Where `spec` is no specification.
+        If `spec` or another argument is not valid, or an argument is passed under both names.
     ConfigError
-        Where ``servicex.yaml`` or the backend in it is not found.
+        If ``servicex.yaml`` is missing or invalid, or lacks the backend.
     BackendError
-        Where the backend cannot be reached, or rejects the token.
+        If the backend cannot be reached, or rejects the token.
 
     Examples
     --------
@@ -93,184 +104,37 @@ def deliver(
     ... )
     >>> samples["ttbar"].JetPt.compute()  # doctest: +SKIP
     """
+    policy = failure_policy(on_failed, fail_if_incomplete)
+    # Validate as from_servicex does, before anything is submitted.
+    SXFileLayer("not submitted yet", 0, on_failed=policy, max_failed=max_failed)
     parsed = parse_spec(spec)
-    with closing(_official(config_path, servicex_name)) as official:
+    with closing(frontend_of(config_path, backend_name(backend, servicex_name))) as frontend:
         outcomes = loop_thread().run(
-            _submit_all(official, parsed, ignore_local_cache, fail_if_incomplete)
+            submit_samples(
+                frontend,
+                parsed,
+                ignore_local_cache=ignore_local_cache,
+                max_failed=max_failed if policy == "skip" else 0.0,
+            )
         )
     if config_path is not None:
-        dask.config.set({"servicex-layer.config-path": str(official.config_path)})
-    make: Any = from_servicex  # its type depends on the value of `report`
+        dask.config.set({"servicex-layer.config-path": str(frontend.config_path)})
+    array_of: Any = from_servicex  # its return type depends on the value of `report`
     samples: dict[str, Any] = {}
     for sample, outcome in zip(parsed.Sample, outcomes, strict=True):
         if isinstance(outcome, ServiceXLayerError):
             samples[sample.Name] = FailedSample(sample.Name, outcome)
             continue
         try:
-            samples[sample.Name] = make(
+            samples[sample.Name] = array_of(
                 outcome.request_id,
-                official.backend.name,
+                frontend.backend.name,
                 tree,
                 form,
-                "raise" if fail_if_incomplete else "skip",
+                policy,
                 report=report,
+                max_failed=max_failed,
             )
         except ServiceXLayerError as error:
             samples[sample.Name] = FailedSample(sample.Name, error)
     return samples
-
-
-def submit(
-    query: Any,
-    dataset: Any,
-    *,
-    title: str = "servicex_layer",
-    output_format: str = "root-ttree",
-    codegen: str | None = None,
-    config_path: str | Path | None = None,
-    servicex_name: str | None = None,
-    ignore_local_cache: bool = False,
-) -> str:
-    """Submit one query through the official client and give the request's id.
-
-    What was asked before is not submitted again, as with `deliver`. Needs the extra ``servicex``.
-
-    Parameters
-    ----------
-    query : servicex.query_core.QueryStringGenerator or str
-        One of ``servicex.query``, or the selection itself: then `codegen` is needed.
-    dataset : servicex.dataset_identifier.DataSetIdentifier
-        One of ``servicex.dataset``.
-    title : str
-        The request's title.
-    output_format : {"root-ttree", "root-rntuple", "parquet"}
-        The format of the results, as a specification has it.
-    codegen : str, optional
-        The code generator; by default the query's.
-    config_path, servicex_name, ignore_local_cache
-        As in `deliver`.
-
-    Returns
-    -------
-    str
-        The request's id, for `from_servicex`.
-
-    Raises
-    ------
-    MissingExtraError
-        Where the official client is not installed.
-    InvalidArgumentError
-        Where the query, the dataset or the format is none.
-    ConfigError
-        Where ``servicex.yaml`` or the backend in it is not found.
-    BackendError
-        Where the backend cannot be reached, rejects the token or does not take the request.
-    """
-    parsed = parse_spec(
-        {
-            "General": {"OutputFormat": output_format},
-            "Sample": [{"Name": title, "Dataset": dataset, "Query": query, "Codegen": codegen}],
-        }
-    )
-    with closing(_official(config_path, servicex_name)) as official:
-        (outcome,) = loop_thread().run(
-            _submit_all(official, parsed, ignore_local_cache, fail_if_incomplete=False, wait=False)
-        )
-    if isinstance(outcome, ServiceXLayerError):
-        raise outcome
-    return outcome.request_id
-
-
-class FailedSample:
-    """Stands for the array of a sample that has failed, and raises the error where it is used.
-
-    Parameters
-    ----------
-    name : str
-        The sample.
-    error : ServiceXLayerError
-        What went wrong.
-    """
-
-    error: ServiceXLayerError
-
-    def __init__(self, name: str, error: ServiceXLayerError) -> None:
-        self._name = name
-        self.error = error
-
-    def __repr__(self) -> str:
-        return f"FailedSample<{self._name!r} {type(self.error).__name__}: {self.error}>"
-
-    def __getattr__(self, name: str) -> NoReturn:
-        if name.startswith(("_repr_", "__")):
-            # What displays, copies and pickles things asks for these.
-            raise AttributeError(name)
-        raise self.error
-
-    def __getitem__(self, _: object) -> NoReturn:
-        raise self.error
-
-    def __iter__(self) -> Iterator[Any]:
-        raise self.error
-
-    def __len__(self) -> NoReturn:
-        raise self.error
-
-    def __dask_graph__(self) -> NoReturn:
-        raise self.error
-
-
-def _official(config_path: str | Path | None, servicex_name: str | None) -> Official:
-    path = config_file(config_path)
-    return Official(path, find_backend(servicex_name, path))
-
-
-async def _submit_all(
-    official: Official,
-    spec: ServiceXSpec,
-    ignore_local_cache: bool,
-    fail_if_incomplete: bool,
-    *,
-    wait: bool = True,
-) -> list[TransformStatus | ServiceXLayerError]:
-    """Submit what is not known, and wait until the numbers of files are."""
-    ignored = ignore_local_cache or spec.General.IgnoreLocalCache
-    rest = RestClient(official.backend, seconds("retry-timeout") or 0.0)
-    async with rest.connected():
-        # Before the official client, which takes minutes to tell that a backend is not there.
-        await rest.capabilities()
-        await official.check_names(spec)
-
-        async def submit(sample: Any) -> TransformStatus | ServiceXLayerError:
-            asked = official.request(sample, spec.General)
-            status = None
-            if not (ignored or sample.IgnoreLocalCache):
-                status = await _known(official, rest, asked, fail_if_incomplete)
-            if status is None:
-                status = await rest.status(await official.submit(asked))
-            return await wait_for_file_count(rest, status.request_id) if wait else status
-
-        outcomes = await asyncio.gather(*map(submit, spec.Sample), return_exceptions=True)
-    return [_checked(outcome) for outcome in outcomes]
-
-
-def _checked(outcome: Any) -> TransformStatus | ServiceXLayerError:
-    if isinstance(outcome, BaseException) and not isinstance(outcome, ServiceXLayerError):
-        raise outcome
-    checked: TransformStatus | ServiceXLayerError = outcome
-    return checked
-
-
-async def _known(
-    official: Official, rest: RestClient, asked: Any, fail_if_incomplete: bool
-) -> TransformStatus | None:
-    """Find the request of the same query in the local cache, if it is still of use."""
-    request_id = official.cached(asked)
-    if request_id is None:
-        return None
-    try:
-        status = await rest.status(request_id)
-    except UnknownRequestError:
-        return None
-    failed = status.is_terminal and status.status != "Complete"
-    return None if failed or (fail_if_incomplete and status.failed) else status

@@ -1,11 +1,14 @@
-"""The official client, as far as it is used: it reads specifications, submits, and remembers."""
+"""The official client (the package ``servicex``), as far as this package uses it.
+
+Its request objects, adapter and query cache are not documented: this module and `_spec` are the
+only ones that touch them.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,79 +25,34 @@ from servicex_layer.errors import (
 if TYPE_CHECKING:
     from servicex import ServiceXSpec
 
-__all__ = ["Official", "parse_spec"]
+__all__ = ["Frontend", "frontend_installed"]
 
 
-def parse_spec(spec: ServiceXSpec | Mapping[str, Any] | str | Path) -> ServiceXSpec:
-    """Read a specification, as ``servicex.deliver`` takes it.
-
-    Raises
-    ------
-    MissingExtraError
-        Where the official client is not installed.
-    InvalidArgumentError
-        Where it is none.
-    """
-    with _installed():
-        from servicex import ServiceXSpec
-    if isinstance(spec, ServiceXSpec):
-        return spec.model_copy(deep=True)
-    content = _read(Path(spec)) if isinstance(spec, str | Path) else spec
-    if not isinstance(content, Mapping):
-        raise InvalidArgumentError(
-            f"A ServiceX specification is a mapping with the key Sample, not {content!r}."
-        )
-    try:
-        return ServiceXSpec(**content)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InvalidArgumentError(f"This is no ServiceX specification: {error}") from error
-
-
-def _read(path: Path) -> Any:
-    from ruamel.yaml.error import YAMLError
-    from servicex.yaml_parser import YAML
-
-    parser: Any = YAML()
-    for group in ("servicex.query", "servicex.dataset"):
-        for entry in entry_points(group=group):
-            parser.register_class(entry.load())
-    try:
-        return parser.load(path)
-    except OSError as error:
-        raise InvalidArgumentError(
-            f"The ServiceX specification {path} cannot be read: {error.strerror}."
-        ) from error
-    except (YAMLError, ValueError) as error:
-        raise InvalidArgumentError(
-            f"The ServiceX specification {path} is no good YAML: {error}"
-        ) from error
-
-
-class Official:
-    """The official client for one backend; to be closed.
+class Frontend:
+    """The official client for one backend. Call `close` after use.
 
     Parameters
     ----------
     config_path : pathlib.Path
-        The ``servicex.yaml``.
+        The path of ``servicex.yaml``.
     backend : Backend
-        The backend in it.
+        A backend in it.
 
     Raises
     ------
     MissingExtraError
-        Where the official client is not installed.
+        If the official client is not installed.
     """
 
     config_path: Path
     backend: Backend
 
     def __init__(self, config_path: Path, backend: Backend) -> None:
-        with _installed():
+        with frontend_installed():
             from servicex.servicex_client import ServiceXClient
         self.config_path = config_path
         self.backend = backend
-        with self._explained():
+        with self._own_errors():
             self._client = ServiceXClient(backend=backend.name, config_path=str(config_path))
 
     def close(self) -> None:
@@ -102,29 +60,37 @@ class Official:
         self._client.query_cache.close()
 
     async def check_names(self, spec: ServiceXSpec) -> None:
-        """Shorten names that are too long or refuse them, as the backend wants it; refuse twins."""
-        with self._explained():
+        """Check that the samples have different names, none too long for the backend.
+
+        For a backend that states no limit, the official client cuts names to 128 characters.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If a name is too long, or two samples have the same.
+        """
+        with self._own_errors():
             limit = await self._client.servicex.get_servicex_sample_title_limit()
         try:
             for sample in spec.Sample:
                 sample.validate_title(limit)
         except ValueError as error:
             raise InvalidArgumentError(f"{error}. Shorten it.") from error
-        names = Counter(sample.Name for sample in spec.Sample)
-        twice = [name for name, times in names.items() if times > 1]
-        if twice:
+        counts = Counter(sample.Name for sample in spec.Sample)
+        repeated = [name for name, count in counts.items() if count > 1]
+        if repeated:
             raise InvalidArgumentError(
-                f"Several samples of the specification are called {', '.join(twice)}; give each a "
-                "name of its own."
+                f"Several samples of the specification have the name {', '.join(repeated)}. "
+                "Give each sample a different name."
             )
 
     def request(self, sample: Any, general: Any) -> Any:
-        """Make the request of a sample.
+        """Return the request of a sample, as the official client submits it.
 
         Raises
         ------
         InvalidArgumentError
-            Where that cannot be.
+            If the sample has no valid query.
         """
         try:
             return self._client.generic_query(
@@ -136,57 +102,66 @@ class Official:
             ).transform_request
         except (TypeError, ValueError, RuntimeError) as error:
             raise InvalidArgumentError(
-                f"The sample {sample.Name!r} has no good query: {error}."
+                f"The query of the sample {sample.Name!r} is not valid: {error}."
             ) from error
 
-    def cached(self, request: Any) -> str | None:
-        """Find the id of the same request in the local cache, finished there or not."""
-        cache, which = self._client.query_cache, request.compute_hash()
-        with self._explained():
-            if cache.is_transform_request_submitted(which):
-                return str(cache.get_transform_request_id(which))
-            record = cache.get_transform_by_hash(which)
+    def cached_request_id(self, request: Any) -> str | None:
+        """Return the id of an equal request in the local cache, running or complete."""
+        cache, request_hash = self._client.query_cache, request.compute_hash()
+        with self._own_errors():
+            if cache.is_transform_request_submitted(request_hash):
+                return str(cache.get_transform_request_id(request_hash))
+            record = cache.get_transform_by_hash(request_hash)
         return None if record is None else str(record.request_id)
 
     async def submit(self, request: Any) -> str:
-        """Submit a request, remember it in the local cache, and give its id."""
-        cache, which = self._client.query_cache, request.compute_hash()
-        with self._explained():
-            known = await self._client.servicex.get_code_generators_async()
-            if request.codegen not in known:
+        """Submit a request, add it to the local cache, and return its id.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If the backend lacks the code generator, or refuses the request.
+        BackendError
+            If the backend cannot be reached, or rejects the token.
+        """
+        cache, request_hash = self._client.query_cache, request.compute_hash()
+        with self._own_errors():
+            codegens = await self._client.servicex.get_code_generators_async()
+            if request.codegen not in codegens:
                 raise InvalidArgumentError(
                     f"The ServiceX backend {self.backend.name} has no code generator "
-                    f"{request.codegen!r}, but {', '.join(sorted(known))}."
+                    f"{request.codegen!r}. It has {', '.join(sorted(codegens))}."
                 )
             request_id = await self._client.servicex.submit_transform(request)
-            cache.delete_record_by_hash(which)
+            cache.delete_record_by_hash(request_hash)
             cache.cache_submitted_transform(request, request_id)
         return str(request_id)
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Make errors of this package of the client's."""
+    def _own_errors(self) -> Iterator[None]:
+        """Translate errors of the official client into those of this package."""
         from servicex.query_cache import CacheException
-        from servicex.servicex_adapter import AuthorizationError as Unauthorized
+        from servicex.servicex_adapter import AuthorizationError as FrontendAuthorizationError
 
-        who = f"The ServiceX backend {self.backend.name} at {self.backend.url}"
+        context = f"The ServiceX backend {self.backend.name} at {self.backend.url}"
         try:
             yield
         except InvalidArgumentError:
             raise
-        except Unauthorized as error:
+        except FrontendAuthorizationError as error:
             raise AuthorizationError(
-                f"{who}: {error}. Get a new token from its web page and put it into "
+                f"{context}: {error}. Get a new token from its web page and put it into "
                 f"{self.config_path}."
             ) from error
         except ValueError as error:
-            raise InvalidArgumentError(f"{who}: {error}.") from error
+            raise InvalidArgumentError(f"{context}: {error}.") from error
         except (CacheException, OSError, RuntimeError, httpx.HTTPError) as error:
-            raise BackendError(f"{who}: {error!r} in the official client.") from error
+            raise BackendError(f"{context}: the official client failed: {error!r}.") from error
 
 
 @contextmanager
-def _installed() -> Iterator[None]:
+def frontend_installed() -> Iterator[None]:
+    """Turn a failed import of the official client into a `MissingExtraError`."""
     try:
         yield
     except ModuleNotFoundError as error:

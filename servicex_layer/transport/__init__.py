@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from servicex_layer.transport._byte_source import ByteSource, Local, Remote
+from servicex_layer.transport._byte_source import ByteSource, FileBytes, ObjectBytes, OpenFileBytes
 from servicex_layer.transport._ranges import Range
 from servicex_layer.transport._result import ResultSource, TransferStats
 
-__all__ = ["ByteSource", "Local", "Range", "Remote", "ResultSource", "TransferStats"]
+__all__ = [
+    "ByteSource",
+    "FileBytes",
+    "ObjectBytes",
+    "OpenFileBytes",
+    "Range",
+    "ResultSource",
+    "TransferStats",
+]

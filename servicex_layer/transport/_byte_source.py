@@ -1,123 +1,135 @@
-"""The bytes of one result: fetched whole, or only the ranges that are needed."""
+"""Random access to the bytes of one file: in an object store, on a file system, or opened."""
 
 from __future__ import annotations
 
+import io
 import mmap
 import os
 from collections.abc import Iterable, Sequence
-from typing import Protocol, cast
+from typing import BinaryIO, Protocol, cast
 
 from servicex_layer._config import n_bytes
 from servicex_layer._model import Location
 from servicex_layer.errors import CorruptResultError, MissingObjectError
-from servicex_layer.transport._http_object import StoredObject, checked_size
-from servicex_layer.transport._ranges import Piece, Range, cut, merge, tidy
+from servicex_layer.transport._http_object import HTTPObject, check_size
+from servicex_layer.transport._ranges import Piece, Range, coalesce, drop_contained, find
 from servicex_layer.transport._result import ResultSource, TransferStats
 
-__all__ = ["ByteSource", "Local", "Remote"]
+__all__ = ["ByteSource", "FileBytes", "ObjectBytes", "OpenFileBytes"]
 
-# A first look at a large file takes both ends: there are the directory of a ROOT file and the
-# footers of RNTuples and Parquet files. A read of what was not fetched takes what follows along.
-_HEAD = 128 * 1024
-_TAIL = 128 * 1024
-_AHEAD = 32 * 1024
+# Both ends of a large file are fetched when it is opened: they hold the directory of a ROOT file
+# and the footers of RNTuples and Parquet files.
+_END_SIZE = 128 * 1024
+_READ_AHEAD = 32 * 1024
 
 
 class ByteSource(Protocol):
-    """The bytes of one result, wherever they are."""
+    """Random access to the bytes of one file."""
 
     size: int
+    """The size of the file in bytes."""
 
     def fetch(self, ranges: Iterable[Range]) -> None:
-        """Have ranges at hand that will be read, all at once."""
+        """Prefetch ranges that will be read, all at once."""
         ...
 
     def read(self, start: int, stop: int) -> memoryview:
-        """Read from the first byte of a range to before its last."""
+        """Read the bytes from `start` to before `stop`."""
         ...
 
 
-class Remote:
+class ObjectBytes:
     """One result in an object store, read by ranges of bytes.
 
-    A small result is fetched whole. What was fetched is kept.
+    A result of at most ``range-threshold`` bytes is fetched whole. Fetched bytes are kept.
 
     Parameters
     ----------
     source : ResultSource
-        Which result; its size decides how it is read.
+        The result.
     location : Location
-        Where it is.
+        Its URL and headers.
+    end_size : int
+        How many bytes to fetch at each end of a large result when it is opened.
+    read_ahead : int
+        How many bytes to fetch at least if a read was not prefetched.
 
     Raises
     ------
     CorruptResultError
-        Where what comes is not the result that was announced.
+        If the store sends anything else than the result that the backend announced.
     MissingObjectError
-        Where the store does not have it, or cannot be reached.
+        If the store does not have the result, or cannot be reached.
     """
 
     size: int
     transfer: TransferStats
 
-    def __init__(self, source: ResultSource, location: Location) -> None:
+    def __init__(
+        self,
+        source: ResultSource,
+        location: Location,
+        *,
+        end_size: int = _END_SIZE,
+        read_ahead: int = _READ_AHEAD,
+    ) -> None:
         self.transfer = source.transfer
-        self._what = source.what
-        self._object = StoredObject(source, location)
-        self._kept: list[Piece] = []
-        self._open(source.file.size)
+        self._description = source.description
+        self._object = HTTPObject(source, location)
+        self._read_ahead = read_ahead
+        self._pieces: list[Piece] = []
+        self._open(source.file.size, end_size)
         self.size = self._object.size
 
     def fetch(self, ranges: Iterable[Range]) -> None:
-        """Have ranges at hand that will be read, all at once."""
-        wanted = list(ranges)
-        for start, stop in wanted:
-            _check_range(start, stop, self.size, self._what)
-        self._fetch(wanted)
+        """Prefetch ranges that will be read, all at once."""
+        ranges = list(ranges)
+        for start, stop in ranges:
+            _check_range(start, stop, self.size, self._description)
+        self._fetch_missing(ranges)
 
     def read(self, start: int, stop: int) -> memoryview:
-        """Read from the first byte of a range to before its last."""
-        _check_range(start, stop, self.size, self._what)
+        """Read the bytes from `start` to before `stop`."""
+        _check_range(start, stop, self.size, self._description)
         self.transfer.asked += stop - start
-        found = cut(self._kept, (start, stop))
-        if found is None:
-            self._fetch([(start, min(max(stop, start + _AHEAD), self.size))])
-            found = cast(memoryview, cut(self._kept, (start, stop)))
-        return found
+        body = find(self._pieces, (start, stop))
+        if body is None:
+            self._fetch_missing([(start, min(max(stop, start + self._read_ahead), self.size))])
+            body = cast(memoryview, find(self._pieces, (start, stop)))
+        return body
 
-    def _open(self, announced: int) -> None:
+    def _open(self, announced: int, end_size: int) -> None:
         if not announced:
-            # Not every transformer tells the size: those of C++ say 0.
-            self._fetch([(0, _HEAD)])
+            # C++ transformers report a size of 0: the first answer has the real one.
+            self._fetch_missing([(0, end_size)])
         size = self._object.size
         if size <= n_bytes("range-threshold"):
-            self._fetch([(0, size)])
+            self._fetch_missing([(0, size)])
         else:
-            self._fetch([(0, min(_HEAD, size)), (max(size - _TAIL, 0), size)])
+            self._fetch_missing([(0, min(end_size, size)), (max(size - end_size, 0), size)])
 
-    def _fetch(self, ranges: Sequence[Range]) -> None:
-        missing = merge(one for one in ranges if cut(self._kept, one) is None)
-        if not missing:
-            return
-        self._kept = tidy([*self._kept, *self._object.get_all(missing)])
+    def _fetch_missing(self, ranges: Sequence[Range]) -> None:
+        missing = coalesce(item for item in ranges if find(self._pieces, item) is None)
+        if missing:
+            self._pieces = drop_contained([*self._pieces, *self._object.get_all(missing)])
 
 
-class Local:
+class FileBytes:
     """One result on a file system that this machine sees, mapped into memory.
 
     Parameters
     ----------
     source : ResultSource
-        Which result.
+        The result.
     path : str
-        Where it is.
+        Its path.
 
     Raises
     ------
     CorruptResultError
-        Where it is shorter than was announced.
+        If the file is shorter than the backend announced.
     MissingObjectError
-        Where there is no such file.
+        If the file is missing or cannot be read.
     """
 
     size: int
@@ -125,32 +137,56 @@ class Local:
 
     def __init__(self, source: ResultSource, path: str) -> None:
         self.transfer = source.transfer
-        self._what = source.what
+        self._description = source.description
         try:
-            with open(path, "rb") as opened:  # noqa: PTH123  (a name may hold anything)
-                self.size = os.fstat(opened.fileno()).st_size
+            with open(path, "rb") as file:  # noqa: PTH123  (a volume's paths may hold anything)
+                self.size = os.fstat(file.fileno()).st_size
                 # An empty file cannot be mapped.
-                mapped = self.size and mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+                mapping = self.size and mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except OSError as error:
             raise MissingObjectError(
-                f"{source.what} cannot be read from {path}: {error.strerror}."
+                f"{source.description} cannot be read from {path}: {error.strerror}."
             ) from error
-        checked_size(self.size, source)
-        self._body = memoryview(mapped or b"")
+        check_size(self.size, source)
+        self._body = memoryview(mapping or b"")
 
     def fetch(self, ranges: Iterable[Range]) -> None:
-        """Do nothing: all is at hand."""
+        """Do nothing: the file is mapped already."""
 
     def read(self, start: int, stop: int) -> memoryview:
-        """Read from the first byte of a range to before its last."""
-        _check_range(start, stop, self.size, self._what)
+        """Read the bytes from `start` to before `stop`."""
+        _check_range(start, stop, self.size, self._description)
         self.transfer.asked += stop - start
         self.transfer.received += stop - start
         return self._body[start:stop]
 
 
-def _check_range(start: int, stop: int, size: int, what: str) -> None:
+class OpenFileBytes:
+    """An open file that can seek, such as one of `fsspec`.
+
+    Parameters
+    ----------
+    file : file object
+        Opened for reading in binary mode; stays the caller's to close.
+    """
+
+    size: int
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.size = file.seek(0, io.SEEK_END)
+        self._file = file
+
+    def fetch(self, ranges: Iterable[Range]) -> None:
+        """Do nothing: the file has a cache of its own."""
+
+    def read(self, start: int, stop: int) -> memoryview:
+        """Read the bytes from `start` to before `stop`."""
+        self._file.seek(start)
+        return memoryview(self._file.read(stop - start))
+
+
+def _check_range(start: int, stop: int, size: int, description: str) -> None:
     if not 0 <= start <= stop <= size:
         raise CorruptResultError(
-            f"{what} says that bytes {start} to {stop} are part of it, but it has {size}."
+            f"{description} refers to its bytes {start} to {stop}, but has only {size}."
         )

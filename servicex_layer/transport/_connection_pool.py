@@ -5,9 +5,7 @@ from __future__ import annotations
 import atexit
 import functools
 import http.client
-import logging
 import os
-import threading
 import urllib.parse
 import urllib.request
 from collections import deque
@@ -17,170 +15,178 @@ from contextlib import contextmanager
 from typing import Any
 
 import urllib3
+from urllib3.connection import HTTPConnection
 from urllib3.exceptions import LocationValueError
 
-from servicex_layer.net import check_url, http_timeout, tls_context
+from servicex_layer.net import check_url, http_timeout, tls_context, unlogged
 from servicex_layer.transport._ranges import Range
 
-__all__ = ["CONNECTIONS", "get", "get_each"]
+__all__ = ["MAX_CONNECTIONS", "get", "get_each"]
 
-CONNECTIONS = 64
-"""How many calls for one object are made at a time."""
+MAX_CONNECTIONS = 64
+"""How many requests for one object are made at a time."""
 
 _POOL_SIZE = 128
 
-Answer = urllib3.BaseHTTPResponse
 
+def get(url: str, headers: Mapping[str, str], byte_range: Range | None) -> urllib3.BaseHTTPResponse:
+    """Get a range of bytes, or all of them, and follow redirects.
 
-def get(url: str, headers: Mapping[str, str], wanted: Range | None) -> Answer:
-    """Ask for a range of bytes, or for all; where sent on to another host, without `headers`.
+    Parameters
+    ----------
+    url : str
+        An ``http`` or ``https`` URL.
+    headers : mapping of str to str
+        Sent to the URL's own host only.
+    byte_range : (int, int) or None
+        The first byte and the byte after the last; ``None`` for all.
 
     Raises
     ------
     urllib3.exceptions.LocationValueError
-        Where the URL is none.
+        If the URL is not a valid one.
     urllib3.exceptions.HTTPError
-        Where no whole answer comes.
+        If no complete response arrives.
     """
-    _check(url)
-    with _quiet():
-        return _manager(_proxy(url)).request(
+    _check_scheme(url)
+    redirects = _CheckedRedirects(
+        total=None, connect=0, read=0, other=0, redirect=3, remove_headers_on_redirect=[*headers]
+    )
+    with unlogged():
+        return _manager(_proxy_for(url)).request(
             "GET",
             url,
-            headers=_asking_for(wanted, headers),
+            headers=_with_range(headers, byte_range),
             timeout=_timeout(),
-            retries=_Redirects(
-                total=None,
-                connect=0,
-                read=0,
-                other=0,
-                redirect=3,
-                remove_headers_on_redirect=[*headers],
-            ),
+            retries=redirects,
         )
 
 
-class _Redirects(urllib3.Retry):
-    """Follows redirects, but no further than URLs of results may lead."""
+class _CheckedRedirects(urllib3.Retry):
+    """Follow redirects only to URLs that a result may have."""
 
-    def increment(self, method: Any = None, url: Any = None, *rest: Any, **known: Any) -> Any:
+    def increment(self, method: Any = None, url: Any = None, *args: Any, **kwargs: Any) -> Any:
         """See `urllib3.Retry.increment`."""
-        response = known.get("response")
+        response = kwargs.get("response")
         target = response.get_redirect_location() if response is not None else None
         if target:
-            here = urllib3.util.parse_url(url)
-            store = f"{here.scheme}://{here.netloc}"
+            parts = urllib3.util.parse_url(url)
+            store = f"{parts.scheme}://{parts.netloc}"
             check_url(urllib.parse.urljoin(url, target), store, "a result")
-        return super().increment(method, url, *rest, **known)
+        return super().increment(method, url, *args, **kwargs)
 
 
 def get_each(
-    url: str, headers: Mapping[str, str], wanted: Sequence[Range]
-) -> Iterator[tuple[Range, Answer | None]]:
-    """Ask for ranges of bytes, many at a time; gives each with its answer.
+    url: str, headers: Mapping[str, str], ranges: Sequence[Range]
+) -> Iterator[tuple[Range, urllib3.BaseHTTPResponse | None]]:
+    """Get ranges of bytes over many connections; yield each with its response.
 
-    ``None`` is given for one that got none: what the matter is tells `get`. Behind a proxy none is
-    asked for, and nothing given.
+    One thread sends requests on all connections before it reads the first response. Threads, one
+    for each connection, cost more time in waiting for Python's lock than they save.
+
+    Yields ``None`` in place of a failed response or a redirect: use `get` for these. Yields nothing
+    behind a proxy.
 
     Raises
     ------
     urllib3.exceptions.LocationValueError
-        Where the URL is none.
+        If the URL is not a valid one.
     """
-    _check(url)
-    if _proxy(url):
+    _check_scheme(url)
+    if _proxy_for(url):
         return
     target = urllib3.util.parse_url(url).request_uri
-    with _quiet():
-        pool: Any = _manager(None).connection_from_url(url)
-        yield from pool.get_each(target, headers, wanted)
-
-
-class _ManyAtATime:
-    """Lets one thread ask over many connections before it reads the first answer.
-
-    Threads, one for each connection, cost more time in waiting for Python's lock than they save.
-    """
-
-    def get_each(
-        self: Any, target: str, headers: Mapping[str, str], wanted: Sequence[Range]
-    ) -> Iterator[tuple[Range, Answer | None]]:
-        """See `get_each`; `target` is the URL without the host."""
-        waiting = deque(wanted)
-        free = self._connected(min(len(wanted), CONNECTIONS))
-        asked: deque[tuple[Range, Any]] = deque()
+    with unlogged():
+        pool = _manager(None).connection_from_url(url)
+        waiting = deque(ranges)
+        free = _connect_many(pool, min(len(ranges), MAX_CONNECTIONS))
+        sent: deque[tuple[Range, HTTPConnection]] = deque()
         try:
-            while waiting or asked:
+            while waiting or sent:
                 while waiting and free:
-                    connection, one = free.pop(), waiting.popleft()
-                    with _closing_at_failure(connection):
-                        connection.request("GET", target, headers=_asking_for(one, headers))
-                    asked.append((one, connection))
-                if not asked:
+                    connection, byte_range = free.pop(), waiting.popleft()
+                    with _close_on_failure(connection):
+                        connection.request("GET", target, headers=_with_range(headers, byte_range))
+                    sent.append((byte_range, connection))
+                if not sent:
                     yield waiting.popleft(), None
                     continue
-                one, connection = asked.popleft()
-                answer = None
-                if not connection.is_closed:
-                    with _closing_at_failure(connection):
-                        answer = connection.getresponse()
-                        # That is followed by `get`.
-                        answer = None if answer.get_redirect_location() else answer
+                byte_range, connection = sent.popleft()
+                response = _receive(connection)
                 if not connection.is_closed:
                     free.append(connection)
-                yield one, answer
+                yield byte_range, response
         finally:
-            # What is still to come would be taken for the answer to another call.
-            for _, connection in asked:
+            # A response that is still to come would be taken for that to a later request.
+            for _, connection in sent:
                 connection.close()
             for connection in free:
-                self._put_conn(connection)
-
-    def _connected(self: Any, number: int) -> list[Any]:
-        timeout = _timeout()
-        connections = [self._get_conn() for _ in range(number)]
-        closed = [connection for connection in connections if connection.is_closed]
-        if closed:
-            with ThreadPoolExecutor(len(closed)) as threads:
-                list(threads.map(functools.partial(_connect, timeout.connect_timeout), closed))
-        opened = [connection for connection in connections if not connection.is_closed]
-        for connection in opened:
-            connection.timeout = timeout.read_timeout
-        return opened
+                put_connection(pool, connection)
 
 
-class _HTTPPool(_ManyAtATime, urllib3.HTTPConnectionPool):
-    pass
+def _receive(connection: HTTPConnection) -> urllib3.BaseHTTPResponse | None:
+    response: urllib3.BaseHTTPResponse | None = None
+    if not connection.is_closed:
+        with _close_on_failure(connection):
+            response = connection.getresponse()
+    if response is not None and response.get_redirect_location():
+        return None
+    return response
 
 
-class _HTTPSPool(_ManyAtATime, urllib3.HTTPSConnectionPool):
-    pass
+def _connect_many(pool: urllib3.HTTPConnectionPool, number: int) -> list[HTTPConnection]:
+    timeout = http_timeout()
+    connections = [take_connection(pool) for _ in range(number)]
+    closed = [connection for connection in connections if connection.is_closed]
+    if closed:
+        with ThreadPoolExecutor(len(closed)) as threads:
+            list(threads.map(functools.partial(_connect, timeout.connect), closed))
+    connected = [connection for connection in connections if not connection.is_closed]
+    for connection in connected:
+        connection.timeout = timeout.read
+    return connected
 
 
-def _check(url: str) -> None:
-    # urllib3 takes what is no URL for a host.
+# Private names of urllib3 2: its pools have no public way to lend a connection, and `urlopen` reads
+# each response before it sends the next request. If they change, `get_each` fails at once, and
+# tests/transport/test_connection_pool.py says which of the two it is.
+
+
+def take_connection(pool: urllib3.HTTPConnectionPool) -> HTTPConnection:
+    """Take an idle connection out of a pool, or a new one, not connected yet."""
+    connection: Any = pool._get_conn()
+    return connection  # type: ignore[no-any-return]
+
+
+def put_connection(pool: urllib3.HTTPConnectionPool, connection: HTTPConnection) -> None:
+    """Put a connection back; the pool closes it if it has enough."""
+    pool._put_conn(connection)
+
+
+def _check_scheme(url: str) -> None:
+    # urllib3 takes a text without a scheme for a host.
     if not url.startswith(("http://", "https://")):
-        raise LocationValueError("no URL of HTTP")
+        raise LocationValueError("not a URL of http or https")
 
 
 @contextmanager
-def _closing_at_failure(connection: Any) -> Iterator[None]:
+def _close_on_failure(connection: HTTPConnection) -> Iterator[None]:
     try:
         yield
     except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError):
         connection.close()
 
 
-def _connect(timeout: Any, connection: Any) -> None:
+def _connect(timeout: float | None, connection: HTTPConnection) -> None:
     connection.timeout = timeout
-    with _closing_at_failure(connection):
+    with _close_on_failure(connection):
         connection.connect()
 
 
-def _asking_for(wanted: Range | None, headers: Mapping[str, str]) -> Mapping[str, str]:
-    if wanted is None:
+def _with_range(headers: Mapping[str, str], byte_range: Range | None) -> Mapping[str, str]:
+    if byte_range is None:
         return headers
-    start, stop = wanted
+    start, stop = byte_range
     return {**headers, "Range": f"bytes={start}-{stop - 1}"}
 
 
@@ -189,8 +195,8 @@ def _timeout() -> urllib3.Timeout:
     return urllib3.Timeout(connect=timeout.connect, read=timeout.read)
 
 
-def _proxy(url: str) -> str | None:
-    """Tell which proxy the environment names for a URL, as for httpx's calls."""
+def _proxy_for(url: str) -> str | None:
+    """Return the proxy that the environment names for a URL, as httpx does."""
     parts = urllib3.util.parse_url(url)
     proxies = urllib.request.getproxies()
     proxy = proxies.get(parts.scheme or "") or proxies.get("all")
@@ -205,31 +211,9 @@ def _manager(proxy: str | None) -> urllib3.PoolManager:
         manager = urllib3.PoolManager(maxsize=_POOL_SIZE, ssl_context=tls_context())
     else:
         manager = urllib3.ProxyManager(proxy, maxsize=_POOL_SIZE, ssl_context=tls_context())
-    manager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
     atexit.register(manager.clear)
     return manager
 
 
-# Two processes on one connection would get each other's answers.
+# Two processes on one connection would get each other's responses.
 os.register_at_fork(after_in_child=_manager.cache_clear)
-
-_calling: Any = threading.local()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    # What urllib3 logs of a call holds the URL, and the URL its signature.
-    before = getattr(_calling, "on", False)
-    _calling.on = True
-    try:
-        yield
-    finally:
-        _calling.on = before
-
-
-def _not_calling(_record: logging.LogRecord) -> bool:
-    return not getattr(_calling, "on", False)
-
-
-for _name in ("connection", "connectionpool", "poolmanager", "util.retry"):
-    logging.getLogger(f"urllib3.{_name}").addFilter(_not_calling)

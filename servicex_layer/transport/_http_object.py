@@ -1,4 +1,4 @@
-"""Gets bytes of one result from an object store: the right ones, or a clear error."""
+"""One object over HTTP: the right bytes, or a clear error."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ from servicex_layer.net import (
     retry_policy,
     s3_error,
 )
-from servicex_layer.transport import _connection_pool as pools
+from servicex_layer.transport import _connection_pool as pool
 from servicex_layer.transport._ranges import Piece, Range
 from servicex_layer.transport._result import ResultSource
 
-__all__ = ["StoredObject", "checked_size"]
+__all__ = ["HTTPObject", "check_size"]
 
-# Ranges of up to this many bytes, on average, take longer to ask for than to fetch.
+# The round trip costs more than the transfer of ranges of up to this many bytes, on average.
 _SMALL = 1024 * 1024
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
-class StoredObject:
+class HTTPObject:
     """One result in an object store.
 
-    All connections of a process are kept alive and shared. Safe to use from several threads.
+    Shares the process's connections. Safe to use from several threads.
 
     Parameters
     ----------
     source : ResultSource
-        Which result.
+        The result.
     location : Location
-        Where it is.
+        Its URL and headers.
     """
 
     size: int
-    """As the store says; before it was asked, as announced."""
+    """In bytes: as the store says or, before its first answer, as the backend announced."""
 
     def __init__(self, source: ResultSource, location: Location) -> None:
         self.size = source.file.size
@@ -63,110 +63,109 @@ class StoredObject:
         self._version: tuple[str | None, int] | None = None
         self._lock = threading.Lock()
 
-    def get_all(self, wanted: Sequence[Range]) -> list[Piece]:
-        """Get ranges of bytes at the same time; parameters and errors are those of `get`."""
+    def get_all(self, ranges: Sequence[Range]) -> list[Piece]:
+        """Get ranges of bytes concurrently; raises what `get` raises."""
         started = time.perf_counter()
         try:
-            if len(wanted) == 1:
-                return [self.get(wanted[0])]
-            small = sum(stop - start for start, stop in wanted) <= _SMALL * len(wanted)
-            pieces = self._get_many(wanted) if small else []
-            had = {start for start, _ in pieces}
-            missing = [one for one in wanted if one[0] not in had]
+            if len(ranges) == 1:
+                return [self.get(ranges[0])]
+            small = sum(stop - start for start, stop in ranges) <= _SMALL * len(ranges)
+            pieces = self._get_pipelined(ranges) if small else []
+            starts = {start for start, _ in pieces}
+            missing = [byte_range for byte_range in ranges if byte_range[0] not in starts]
             if not missing or self._is_whole(pieces):
                 return pieces
-            with ThreadPoolExecutor(min(len(missing), pools.CONNECTIONS)) as threads:
+            with ThreadPoolExecutor(min(len(missing), pool.MAX_CONNECTIONS)) as threads:
                 return [*pieces, *threads.map(self.get, missing)]
         finally:
             self._transfer.seconds += time.perf_counter() - started
 
-    def get(self, wanted: Range) -> Piece:
-        """Get a range of bytes, or what there is of it; more where the store serves no ranges.
+    def get(self, byte_range: Range) -> Piece:
+        """Get a range of bytes; less at the end of the object, more from a store without ranges.
 
-        Tries again while that may help, for as long as the setting ``retry-timeout`` says.
+        Retries transient failures for as long as the setting ``retry-timeout`` says.
 
         Raises
         ------
         CorruptResultError
-            Where what comes is not the result that was announced.
+            If the store sends anything else than the result that the backend announced.
         MissingObjectError
-            Where the store does not have it, or cannot be reached.
+            If the store does not have the result, or cannot be reached.
         """
         attempts = tenacity.Retrying(**retry_policy(seconds("retry-timeout") or 0.0), reraise=True)
         try:
-            return attempts(self._attempt, wanted)
+            return attempts(self._attempt, byte_range)
         except _StoreError as error:
-            raise error.kind(f"{self._source.what} could not be fetched: {error}.") from None
+            raise error.kind(self._not_fetched(error)) from None
         finally:
             with self._lock:
                 self._transfer.retries += attempts.statistics["attempt_number"] - 1
 
-    def _get_many(self, wanted: Sequence[Range]) -> list[Piece]:
-        """Get what comes at once and without fault; the rest is left to `get`."""
+    def _get_pipelined(self, ranges: Sequence[Range]) -> list[Piece]:
+        """Get the ranges that need neither a retry nor a redirect; `get` is for the others."""
         pieces: list[Piece] = []
         location = self._location
         try:
-            for one, answer in pools.get_each(location.url, _headers(location), wanted):
+            for byte_range, response in pool.get_each(location.url, _headers(location), ranges):
                 self._transfer.requests += 1
-                if answer is not None:
+                if response is not None:
                     with suppress(_StoreError):
-                        pieces.append(self._accepted(answer, location, one))
+                        pieces.append(self._accept(response, location, byte_range))
                 if self._is_whole(pieces) or self._location is not location:
                     break
         except urllib3.exceptions.LocationValueError:
-            raise self._no_url() from None
+            raise self._invalid_url_error() from None
         return pieces
 
     def _is_whole(self, pieces: Sequence[Piece]) -> bool:
         return bool(pieces) and pieces[-1][0] == 0 and len(pieces[-1][1]) == self.size
 
-    def _attempt(self, wanted: Range) -> Piece:
+    def _attempt(self, byte_range: Range) -> Piece:
         with self._lock:
             location = self._location
             self._transfer.requests += 1
-        response = self._request(location, wanted)
+        response = self._request(location, byte_range)
         with self._lock:
-            return self._accepted(response, location, wanted)
+            return self._accept(response, location, byte_range)
 
-    def _request(self, location: Location, wanted: Range) -> urllib3.BaseHTTPResponse:
-        whole = wanted == (0, self._source.file.size)
+    def _request(self, location: Location, byte_range: Range) -> urllib3.BaseHTTPResponse:
+        is_whole = byte_range == (0, self._source.file.size)
         try:
-            return pools.get(location.url, _headers(location), None if whole else wanted)
-        # Their own texts hold the URL, and the URL its signature.
+            return pool.get(location.url, _headers(location), None if is_whole else byte_range)
+        # The messages of urllib3's errors hold the URL, and the URL its signature.
         except urllib3.exceptions.LocationValueError:
-            raise self._no_url() from None
+            raise self._invalid_url_error() from None
         except urllib3.exceptions.HTTPError as error:
             if is_certificate_error(error):
-                raise MissingObjectError(
-                    f"{self._source.what} could not be fetched: {UNTRUSTED_CERTIFICATE}."
-                ) from None
-            cause = _cause(error)
-            short = isinstance(cause, http.client.IncompleteRead)
+                raise MissingObjectError(self._not_fetched(UNTRUSTED_CERTIFICATE)) from None
+            cause = _root_cause(error)
+            is_cut_off = isinstance(cause, http.client.IncompleteRead)
             raise _StoreError(
                 f"the connection failed ({type(cause).__name__})",
-                CorruptResultError if short else MissingObjectError,
+                CorruptResultError if is_cut_off else MissingObjectError,
             ) from None
 
-    def _no_url(self) -> MissingObjectError:
-        return MissingObjectError(
-            f"{self._source.what} could not be fetched: what the backend gave for it is no URL."
-        )
+    def _not_fetched(self, reason: object) -> str:
+        return f"{self._source.description} could not be fetched: {reason}."
 
-    def _accepted(
-        self, response: urllib3.BaseHTTPResponse, location: Location, wanted: Range
+    def _invalid_url_error(self) -> MissingObjectError:
+        return MissingObjectError(self._not_fetched("the backend's URL for it is not a valid URL"))
+
+    def _accept(
+        self, response: urllib3.BaseHTTPResponse, location: Location, byte_range: Range
     ) -> Piece:
         self._transfer.received += len(response.data)
         self._check_status(response, location)
         self._renewed = False
-        return self._checked(response, wanted)
+        return self._check_body(response, byte_range)
 
     def _check_status(self, response: urllib3.BaseHTTPResponse, location: Location) -> None:
         status = response.status
-        told = parse_s3_error(response.data) if response.status >= HTTPStatus.BAD_REQUEST else None
-        if told is not None and told[0] == "NoSuchBucket":
-            raise s3_error(f"{self._source.what} could not be fetched", *told)
-        why = response.reason or "" if told is None else ": ".join(told)
-        answer = f"the object store answered {status} {why}".rstrip(" :")
+        details = parse_s3_error(response.data) if status >= HTTPStatus.BAD_REQUEST else None
+        if details is not None and details[0] == "NoSuchBucket":
+            raise s3_error(f"{self._source.description} could not be fetched", *details)
+        reason = response.reason or "" if details is None else ": ".join(details)
+        answer = f"the object store answered {status} {reason}".rstrip(" :")
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             self._renew(location, answer)
         if status == HTTPStatus.NOT_FOUND or status in RETRY_STATUSES:
@@ -174,66 +173,67 @@ class StoredObject:
             raise _StoreError(answer, retry_after=retry_after(response.headers))
         if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise CorruptResultError(
-                f"{self._source.what} has less than {self.size} bytes, which the backend reported."
+                f"{self._source.description} has fewer than the {self.size} bytes that the backend "
+                "reported."
             )
         if status not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
-            raise MissingObjectError(f"{self._source.what} could not be fetched: {answer}.")
+            raise MissingObjectError(self._not_fetched(answer))
 
-    def _renew(self, refused: Location, answer: str) -> None:
-        """Take another URL for one that has expired; a fresh one that is refused never works."""
-        if refused is self._location:
+    def _renew(self, rejected: Location, answer: str) -> None:
+        """Replace an expired URL; if the store rejects the new one too, give up."""
+        if rejected is self._location:
             if not self._renewed:
-                self._location = self._source.locate(refused.url)
+                self._location = self._source.locate(rejected.url)
                 self._renewed = True
-            if self._location.url == refused.url:
-                raise MissingObjectError(f"{self._source.what} could not be fetched: {answer}.")
-        raise _StoreError(f"{answer} to a URL that the backend gave", retry_after=0.0)
+            if self._location.url == rejected.url:
+                raise MissingObjectError(self._not_fetched(answer))
+        raise _StoreError(f"{answer} to a URL from the backend", retry_after=0.0)
 
-    def _checked(self, response: urllib3.BaseHTTPResponse, wanted: Range) -> Piece:
-        start, stop = wanted
+    def _check_body(self, response: urllib3.BaseHTTPResponse, byte_range: Range) -> Piece:
+        start, stop = byte_range
         size = len(response.data)
         if response.status == HTTPStatus.OK:
             # A store need not serve ranges (RFC 9110, 14.2).
             start = 0
         else:
-            given = response.headers.get("Content-Range", "")
-            match = _CONTENT_RANGE.fullmatch(given)
+            content_range = response.headers.get("Content-Range", "")
+            match = _CONTENT_RANGE.fullmatch(content_range)
             first, last, total = match.groups() if match else ("", "", "")
             size = int(total) if total.isdecimal() else self.size
             stop = min(stop, size)
             if (first, last) != (str(start), str(stop - 1)) or len(response.data) != stop - start:
                 raise _StoreError(
-                    f"bytes {start}-{stop - 1} were asked for and {given!r} came",
+                    f"the store was asked for bytes {start}-{stop - 1} and sent {content_range!r}",
                     CorruptResultError,
                 )
-        self.size = checked_size(size, self._source)
+        check_size(size, self._source)
+        self.size = size
         version = response.headers.get("ETag"), size
         if self._version not in (None, version):
             raise CorruptResultError(
-                f"{self._source.what} changed in the object store as it was read."
+                f"{self._source.description} changed in the object store while it was read."
             )
         self._version = version
         return start, response.data
 
 
-def checked_size(size: int, source: ResultSource) -> int:
-    """Give a size back that is not less than the announced one.
+def check_size(size: int, source: ResultSource) -> None:
+    """Check that a result is not smaller than announced.
 
     Raises
     ------
     CorruptResultError
-        Where it is.
+        If it is.
     """
     announced = source.file.size
     if size < announced:
         raise CorruptResultError(
-            f"{source.what} has {size} bytes, but the backend reported {announced}."
+            f"{source.description} has {size} bytes, but the backend reported {announced}."
         )
-    return size
 
 
 class _StoreError(TransientError):
-    """A failure after which the same call may succeed, and the error that it is if not."""
+    """A transient failure, and the error to raise if it does not pass."""
 
     def __init__(
         self,
@@ -249,7 +249,7 @@ def _headers(location: Location) -> dict[str, str]:
     return {"Accept-Encoding": "identity", **location.headers}
 
 
-def _cause(error: BaseException) -> BaseException:
-    """Look for what lies below urllib3's errors: their `reason`, or the last of what they say."""
+def _root_cause(error: BaseException) -> BaseException:
+    """Return the exception below urllib3's: its `reason`, or its last argument."""
     below = getattr(error, "reason", None) or (error.args[-1] if error.args else None)
-    return _cause(below) if isinstance(below, BaseException) else error
+    return _root_cause(below) if isinstance(below, BaseException) else error

@@ -1,4 +1,4 @@
-"""Ranges of bytes of one file: which to fetch, and finding them in what was fetched."""
+"""Ranges of bytes of one file: which to fetch, and where to find them among fetched pieces."""
 
 from __future__ import annotations
 
@@ -6,39 +6,49 @@ import bisect
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-__all__ = ["Piece", "Range", "cut", "merge", "tidy"]
+__all__ = ["Piece", "Range", "coalesce", "drop_contained", "find"]
 
-# Ranges are merged while what lies between them adds no more than this fraction.
-_WASTE = 0.1
+# The most that gaps may add to the ranges, as a fraction of these.
+_GAP_FRACTION = 0.1
 
 Range = tuple[int, int]
+"""The first byte, and the byte after the last."""
+
 Piece = tuple[int, bytes]
+"""The first byte's place in the file, and the bytes."""
 
 
-def cut(pieces: Sequence[Piece], wanted: Range) -> memoryview | None:
-    """Find a range in pieces that are tidy; ``None`` where none holds all of it.
+def find(pieces: Sequence[Piece], byte_range: Range) -> memoryview | None:
+    """Return a range out of the piece that holds all of it; ``None`` if none does.
+
+    Parameters
+    ----------
+    pieces : sequence of (int, bytes)
+        In the order of `drop_contained`.
+    byte_range : (int, int)
+        The range.
 
     Examples
     --------
-    >>> bytes(cut([(0, b"abc"), (10, b"klmn")], (11, 13)))
+    >>> bytes(find([(0, b"abc"), (10, b"klmn")], (11, 13)))
     b'lm'
     """
-    start, stop = wanted
-    at = bisect.bisect_right(pieces, start, key=lambda piece: piece[0]) - 1
-    if at < 0:
+    start, stop = byte_range
+    index = bisect.bisect_right(pieces, start, key=lambda piece: piece[0]) - 1
+    if index < 0:
         return None
-    begin, body = pieces[at]
+    begin, body = pieces[index]
     if stop > begin + len(body):
         return None
     return memoryview(body)[start - begin : stop - begin]
 
 
-def tidy(pieces: Iterable[Piece]) -> list[Piece]:
-    """Put pieces in order, without those that others hold.
+def drop_contained(pieces: Iterable[Piece]) -> list[Piece]:
+    """Sort pieces, and drop those that another piece contains.
 
     Examples
     --------
-    >>> tidy([(4, b"ef"), (1, b"bc"), (0, b"abcde")])
+    >>> drop_contained([(4, b"ef"), (1, b"bc"), (0, b"abcde")])
     [(0, b'abcde'), (4, b'ef')]
     """
     kept: list[Piece] = []
@@ -50,12 +60,12 @@ def tidy(pieces: Iterable[Piece]) -> list[Piece]:
     return kept
 
 
-def merge(ranges: Iterable[Range]) -> list[Range]:
-    """Join ranges that touch, then those with the smallest gaps while these cost little.
+def coalesce(ranges: Iterable[Range]) -> list[Range]:
+    """Join ranges that touch, then bridge the smallest gaps while they cost little.
 
     Examples
     --------
-    >>> merge([(0, 50), (101, 150), (50, 100), (1000, 1100)])
+    >>> coalesce([(0, 50), (101, 150), (50, 100), (1000, 1100)])
     [(0, 150), (1000, 1100)]
     """
     joined: list[Range] = []
@@ -64,17 +74,18 @@ def merge(ranges: Iterable[Range]) -> list[Range]:
             joined[-1] = (joined[-1][0], max(joined[-1][1], stop))
         else:
             joined.append((start, stop))
-    budget = _WASTE * sum(stop - start for start, stop in joined)
+    budget = _GAP_FRACTION * sum(stop - start for start, stop in joined)
     bridged = set()
-    for gap, place in sorted((b[0] - a[1], i) for i, (a, b) in enumerate(pairwise(joined), 1)):
+    gaps = ((after[0] - before[1], i) for i, (before, after) in enumerate(pairwise(joined), 1))
+    for gap, index in sorted(gaps):
         budget -= gap
         if budget < 0:
             break
-        bridged.add(place)
-    merged: list[Range] = []
-    for place, (start, stop) in enumerate(joined):
-        if place in bridged:
-            merged[-1] = (merged[-1][0], stop)
+        bridged.add(index)
+    coalesced: list[Range] = []
+    for index, (start, stop) in enumerate(joined):
+        if index in bridged:
+            coalesced[-1] = (coalesced[-1][0], stop)
         else:
-            merged.append((start, stop))
-    return merged
+            coalesced.append((start, stop))
+    return coalesced

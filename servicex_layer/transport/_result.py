@@ -1,4 +1,4 @@
-"""A result that is being read: which file, where it is, and what reading it takes."""
+"""One result to read: its file, its location, and the cost of reading it."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ __all__ = ["ResultSource", "TransferStats"]
 
 @dataclass(slots=True)
 class TransferStats:
-    """What getting the bytes of one result takes.
+    """The cost of getting the bytes of one result.
 
     Parameters
     ----------
     requests : int
-        Number of calls to the object store.
+        Number of HTTP requests to the object store.
     retries : int
-        Number of those that repeat a call that failed.
+        Number of those that repeat a failed one.
     asked : int
-        Bytes that were asked for: by Uproot, or pyarrow.
+        Bytes that Uproot or pyarrow asked for.
     received : int
-        Bytes that came: over the wire, or from a file system.
+        Bytes that came over the wire, or from a file system.
     seconds : float
-        Time spent on waiting for them.
+        Time spent waiting for them.
     """
 
     requests: int = 0
@@ -37,21 +37,21 @@ class TransferStats:
 
 @dataclass(frozen=True, slots=True)
 class ResultSource:
-    """One result that is being read.
+    """One result to read.
 
     Parameters
     ----------
     file : ResultFile
-        Which file.
+        The file.
     locate : callable
-        Gives its location; called with a URL where that was refused.
-    what : str
-        Which file, for errors.
+        Returns its location. Takes the URL that the store rejected, or ``None`` at first.
+    description : str
+        Names the file in errors, such as ``Result 'a.root' of request 5f1c0d3e``.
     transfer : TransferStats
-        What getting its bytes takes: counted here.
+        Counts what reading it costs.
     """
 
     file: ResultFile
     locate: Callable[[str | None], Location]
-    what: str
+    description: str
     transfer: TransferStats = field(default_factory=TransferStats)

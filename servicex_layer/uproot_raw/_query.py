@@ -1,4 +1,4 @@
-"""The query that the embedded server runs: ``uproot-raw``."""
+"""The ``uproot-raw`` query, as the ``selection`` of a request holds it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import Any
 
 from servicex_layer.errors import InvalidArgumentError
 
+__all__ = ["CODEGEN", "RESULT_FORMATS", "TreeQuery", "parse_selection"]
+
 CODEGEN = "uproot-raw"
 RESULT_FORMATS = ("root-file", "root-rntuple", "parquet")
 
 _ARRAYS_KEYS = ("expressions", "cut", "filter_name", "filter_typename", "aliases")
-# what the official client writes beside them; this server's functions are always the standard ones
+# The official client writes `use_standard_awkward_axis`, which changes nothing here: functions in
+# expressions are always Awkward's.
 _OTHER_KEYS = ("treename", "fail_on_missing_trees", "use_standard_awkward_axis")
 
 
@@ -22,31 +25,31 @@ class TreeQuery:
 
     Parameters
     ----------
-    trees
-        The name of each input tree and the name of the output tree that is made of it.
-    arguments
+    trees : dict of str to str
+        The output tree for each input tree, by their names.
+    arguments : dict
         Keyword arguments of ``uproot.TTree.arrays``.
-    may_miss
-        Skip a tree that the input file lacks. Otherwise the file fails.
+    may_be_missing : bool
+        Whether to skip a tree that the input file lacks. Otherwise the file fails.
     """
 
     trees: dict[str, str]
     arguments: dict[str, Any]
-    may_miss: bool
+    may_be_missing: bool
 
 
 def parse_selection(selection: str) -> list[TreeQuery]:
-    """Read the ``selection`` of a request.
+    """Parse the ``selection`` of a request.
 
     Raises
     ------
     InvalidArgumentError
-        It is no ``uproot-raw`` query, or one that this server cannot run.
+        If it is not a valid ``uproot-raw`` query.
     """
     try:
         entries = json.loads(selection)
     except ValueError as error:
-        raise InvalidArgumentError(f"the selection is not JSON: {error}") from error
+        raise InvalidArgumentError(f"the selection is not valid JSON: {error}") from error
     if not isinstance(entries, list) or not entries:
         raise InvalidArgumentError("the selection must be a JSON list of at least one object")
     queries = [_parse_entry(entry) for entry in entries]
@@ -62,37 +65,37 @@ def parse_selection(selection: str) -> list[TreeQuery]:
 def _parse_entry(entry: object) -> TreeQuery:
     if not isinstance(entry, dict):
         raise InvalidArgumentError(f"an entry of the selection must be an object, not {entry!r}")
-    given = {key: value for key, value in entry.items() if value is not None}
-    unknown = sorted(given.keys() - {*_ARRAYS_KEYS, *_OTHER_KEYS})
+    entry = {key: value for key, value in entry.items() if value is not None}
+    unknown = sorted(entry.keys() - {*_ARRAYS_KEYS, *_OTHER_KEYS})
     if unknown:
         raise InvalidArgumentError(
-            f"the selection has the key {unknown[0]!r}, which is none of "
+            f"the selection has the key {unknown[0]!r}, which is not one of "
             + ", ".join(("treename", *_ARRAYS_KEYS))
         )
     for key in ("expressions", "filter_name", "filter_typename"):
-        if key in given and not (isinstance(given[key], str) or _is_strings(given[key])):
+        if key in entry and not (isinstance(entry[key], str) or _is_list_of_strings(entry[key])):
             raise InvalidArgumentError(f"{key} must be a string or a list of strings")
-    if not isinstance(given.get("cut", ""), str):
+    if not isinstance(entry.get("cut", ""), str):
         raise InvalidArgumentError("cut must be a string")
-    if not _is_string_map(given.get("aliases", {})):
+    if not _is_map_of_strings(entry.get("aliases", {})):
         raise InvalidArgumentError("aliases must be a map of strings to strings")
     return TreeQuery(
-        trees=_parse_treename(given.get("treename")),
-        arguments={key: given[key] for key in _ARRAYS_KEYS if key in given},
-        may_miss=given.get("fail_on_missing_trees") is False,
+        trees=_parse_treename(entry.get("treename")),
+        arguments={key: entry[key] for key in _ARRAYS_KEYS if key in entry},
+        may_be_missing=entry.get("fail_on_missing_trees") is False,
     )
 
 
 def _parse_treename(treename: object) -> dict[str, str]:
     if isinstance(treename, str) and treename:
         return {treename: _without_cycle(treename)}
-    if isinstance(treename, list) and treename and _is_strings(treename):
+    if isinstance(treename, list) and treename and _is_list_of_strings(treename):
         return {name: _without_cycle(name) for name in treename}
-    if isinstance(treename, dict) and treename and _is_string_map(treename):
+    if isinstance(treename, dict) and treename and _is_map_of_strings(treename):
         return dict(treename)
     raise InvalidArgumentError(
-        "treename must be a string, a list of strings or a map of input to output names, "
-        f"and not empty: it is {treename!r}"
+        "treename must be a non-empty string, list of strings, or map of input to output names, "
+        f"not {treename!r}"
     )
 
 
@@ -100,11 +103,11 @@ def _without_cycle(name: str) -> str:
     return name.partition(";")[0]
 
 
-def _is_strings(value: object) -> bool:
+def _is_list_of_strings(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-def _is_string_map(value: object) -> bool:
+def _is_map_of_strings(value: object) -> bool:
     return isinstance(value, dict) and all(
         isinstance(key, str) and isinstance(item, str) for key, item in value.items()
     )

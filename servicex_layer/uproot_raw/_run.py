@@ -1,4 +1,4 @@
-"""Runs a query on one file."""
+"""Runs an ``uproot-raw`` query on one file."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from servicex_layer.errors import InvalidArgumentError
 from servicex_layer.uproot_raw._query import RESULT_FORMATS, TreeQuery, parse_selection
 from servicex_layer.uproot_raw._write import write_parquet, write_root_file, write_root_rntuple
 
+__all__ = ["QueryResult", "run_query"]
 
-class Transformed(NamedTuple):
-    """What a transformation made: events in all trees, and bytes of the result file."""
+
+class QueryResult(NamedTuple):
+    """The number of events in all output trees, and the size of the result file in bytes."""
 
     events: int
     bytes: int
@@ -27,36 +29,36 @@ def run_query(
     result_format: str = "root-file",
     *,
     entry_stop: int | None = None,
-) -> Transformed:
+) -> QueryResult:
     """Run an ``uproot-raw`` query on one file and write the result to another.
 
     Parameters
     ----------
-    input_path
+    input_path : str
         The path or URL of a ROOT file.
-    selection
+    selection : str
         The query, as in the ``selection`` of a request.
-    output_path
-        Where to write; a file that is there is overwritten.
-    result_format
-        One of `~servicex_layer.local.selection.RESULT_FORMATS`.
-    entry_stop
-        How many entries of each tree to read; all by default.
+    output_path : str or Path
+        The result file; an existing one is overwritten.
+    result_format : {"root-file", "root-rntuple", "parquet"}
+        Its format.
+    entry_stop : int, optional
+        The number of entries of each tree to read; by default all.
 
     Raises
     ------
     InvalidArgumentError
-        The selection or the format is none that can be run.
+        If the selection or the format is not valid.
     Exception
-        Whatever Uproot raises for an input file that cannot be read, a tree or branch that is not
-        in it, or a type that cannot be written.
+        Whatever Uproot raises if the input file cannot be read, lacks a tree or branch, or has a
+        type that cannot be written.
     """
     queries = parse_selection(selection)
     if result_format not in RESULT_FORMATS:
         raise InvalidArgumentError(
-            f"the result format {result_format!r} is none of {', '.join(RESULT_FORMATS)}"
+            f"the result format {result_format!r} is not one of {', '.join(RESULT_FORMATS)}"
         )
-    # a string would be split at its last colon
+    # A mapping: Uproot splits a string at its last colon.
     with uproot.open({input_path: None}) as source:
         tables = {
             name: table
@@ -70,10 +72,10 @@ def run_query(
         case "root-rntuple":
             write_root_rntuple(path, tables)
         case _:
-            several = sum(len(query.trees) for query in queries) > 1
-            write_parquet(path, tables, tell_trees=several)
+            has_several_trees = sum(len(query.trees) for query in queries) > 1
+            write_parquet(path, tables, with_treename=has_several_trees)
     events = sum(len(table) for table in tables.values())
-    return Transformed(events, path.stat().st_size)
+    return QueryResult(events, path.stat().st_size)
 
 
 def _read_tables(
@@ -81,9 +83,9 @@ def _read_tables(
 ) -> dict[str, ak.Array]:
     tables = {}
     for tree, output in query.trees.items():
-        if query.may_miss and tree not in source:
+        if query.may_be_missing and tree not in source:
             continue
-        # a cut leaves indices, which not every format can be written from
+        # A cut leaves an indexed array, which Uproot and pyarrow cannot write in every format.
         table = ak.to_packed(source[tree].arrays(**query.arguments, entry_stop=entry_stop))
         if not table.fields:
             raise InvalidArgumentError(f"the query selects no branch of the tree {tree!r}")

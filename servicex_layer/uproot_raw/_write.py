@@ -1,4 +1,4 @@
-"""Writes the tables of one input file as a result file, in each format that ServiceX has."""
+"""Writes the tables of one input file to a result file, in each of ServiceX's formats."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import uproot
 
 from servicex_layer.errors import InvalidArgumentError
 
+__all__ = ["write_parquet", "write_root_file", "write_root_rntuple"]
+
 TREENAME = "treename"
-"""The column that tells the trees apart in a Parquet file."""
+"""The column of a Parquet file with the name of each row's tree."""
 
 
 def write_root_file(path: Path, tables: Mapping[str, ak.Array]) -> None:
@@ -22,12 +24,12 @@ def write_root_file(path: Path, tables: Mapping[str, ak.Array]) -> None:
     Raises
     ------
     InvalidArgumentError
-        A column is of a type that Uproot would write, but wrongly.
+        If Uproot would write a column wrongly.
     """
     with uproot.recreate(path) as sink:
         for name, table in tables.items():
             for field in table.fields:
-                _check_branch(name, field, table[field])
+                _check_writable(name, field, table[field])
             sink.mktree(name, {field: table[field] for field in table.fields})
 
 
@@ -38,43 +40,48 @@ def write_root_rntuple(path: Path, tables: Mapping[str, ak.Array]) -> None:
             sink.mkrntuple(name, table)
 
 
-def write_parquet(path: Path, tables: Mapping[str, ak.Array], *, tell_trees: bool) -> None:
-    """Write all tables as one; without any it has no column.
+def write_parquet(path: Path, tables: Mapping[str, ak.Array], *, with_treename: bool) -> None:
+    """Write all tables as one; without a table, the file has no columns.
 
     Parameters
     ----------
-    tell_trees
+    path : Path
+        The result file.
+    tables : mapping of str to awkward.Array
+        The tables by the names of their trees.
+    with_treename : bool
         Whether to add the column `TREENAME`.
 
     Raises
     ------
     InvalidArgumentError
-        The tables differ in their columns, or one has a column `TREENAME` already.
+        If the tables have different columns, or one has a column `TREENAME` already.
     """
     parts = {}
     for name, table in tables.items():
-        if tell_trees and TREENAME in table.fields:
+        if with_treename and TREENAME in table.fields:
             raise InvalidArgumentError(
-                f"the tree {name!r} has a column {TREENAME!r}, which is to tell the trees apart"
+                f"the tree {name!r} has a column {TREENAME!r}: that name is reserved for the names "
+                "of trees"
             )
-        told = ak.with_field(table, name, TREENAME) if tell_trees else table
-        parts[name] = ak.to_arrow_table(told)
+        rows = ak.with_field(table, name, TREENAME) if with_treename else table
+        parts[name] = ak.to_arrow_table(rows)
     first, part = next(iter(parts.items()), ("", pa.table({})))
-    # an open file: a name with a colon would be taken for a URL
+    # An open file: pyarrow takes a name with a colon for a URL.
     with path.open("wb") as file, pq.ParquetWriter(file, part.schema) as writer:
         for name, part in parts.items():
             if part.schema != writer.schema:
                 raise InvalidArgumentError(
-                    f"the trees {first!r} and {name!r} differ in their columns: "
-                    "no Parquet file can hold both"
+                    f"the trees {first!r} and {name!r} have different columns: one Parquet file "
+                    "cannot hold both"
                 )
             writer.write_table(part)
 
 
-def _check_branch(tree: str, name: str, column: ak.Array) -> None:
+def _check_writable(tree: str, name: str, column: ak.Array) -> None:
     layout = column.layout
     if layout.is_list and not layout.is_regular and layout.content.purelist_depth > 1:
         raise InvalidArgumentError(
-            f"the branch {name!r} of the tree {tree!r} is of the type {column.type.content}, which "
-            "Uproot cannot write into a TTree: ask for root-rntuple or parquet"
+            f"the branch {name!r} of the tree {tree!r} has the type {column.type.content}, which "
+            "Uproot cannot write to a TTree: request root-rntuple or parquet"
         )

@@ -1,4 +1,4 @@
-"""Figures of the benchmarks: ratios against a peer, measured by turns in one run."""
+"""Figures: our values beside those of a peer, measured in turns in one run."""
 
 from __future__ import annotations
 
@@ -9,73 +9,47 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from _common import show, verdict  # type: ignore[import-not-found]
+from _table import print_table, verdict  # type: ignore[import-not-found]
 
-__all__ = ["HEAD", "VARIABLE", "Figure", "figure", "load", "report"]
+PATH_VARIABLE = "SERVICEX_LAYER_FIGURES"
+"""The environment variable that names the JSON file to which a script writes its figures."""
 
-# Where `run.py` has each script write its figures.
-VARIABLE = "SERVICEX_LAYER_FIGURES"
+HEAD = ("measurement", "peer", "ours", "peer's", "ratio", "range", "at most", "met")
 
 
 @dataclass(frozen=True)
 class Figure:
     """One line of the table of benchmarks."""
 
-    what: str
+    name: str
     peer: str
-    ratios: Sequence[float]
-    """Ours divided by the peer's, for each round."""
-    most: float
-    """What is aimed at, for the median."""
-    ours: str
-    """Our median, with its unit."""
-    theirs: str
+    ours: Sequence[float]
+    """Our value in each round."""
+    theirs: Sequence[float]
+    """The peer's value in each round."""
+    bound: float
+    """The target: the largest median of the ratios."""
+    unit: str = "s"
 
     def cells(self) -> tuple[str, ...]:
-        """Write it as a row."""
-        median = statistics.median(self.ratios)
+        """Return the cells below `HEAD`."""
+        ratios = [ours / theirs for ours, theirs in zip(self.ours, self.theirs, strict=True)]
+        median = statistics.median(ratios)
         return (
-            self.what,
+            self.name,
             self.peer,
-            self.ours,
-            self.theirs,
+            f"{statistics.median(self.ours):.3g} {self.unit}",
+            f"{statistics.median(self.theirs):.3g} {self.unit}",
             f"{median:.2g}" if median < 0.1 else f"{median:.2f}",
-            f"{min(self.ratios):.2g} - {max(self.ratios):.2g}",
-            f"{self.most:g}",
-            verdict(median, self.most),
+            f"{min(ratios):.2g} - {max(ratios):.2g}",
+            f"{self.bound:g}",
+            verdict(median, self.bound),
         )
 
 
-HEAD = ("what", "peer", "ours", "the peer's", "ratio", "spread", "at most", "kept")
-
-
-def figure(
-    what: str,
-    peer: str,
-    ours: Sequence[float],
-    theirs: Sequence[float],
-    most: float,
-    unit: str = "s",
-) -> Figure:
-    """Make a figure of what was measured, round by round."""
-    return Figure(
-        what,
-        peer,
-        [one / other for one, other in zip(ours, theirs, strict=True)],
-        most,
-        f"{statistics.median(ours):.3g} {unit}",
-        f"{statistics.median(theirs):.3g} {unit}",
-    )
-
-
 def report(title: str, figures: Sequence[Figure]) -> None:
-    """Print figures, and hand them on where `run.py` asks for them."""
-    show(title, HEAD, [one.cells() for one in figures])
-    path = os.environ.get(VARIABLE)
+    """Print figures, and write them to the file that `PATH_VARIABLE` names, if it is set."""
+    print_table(title, HEAD, [figure.cells() for figure in figures])
+    path = os.environ.get(PATH_VARIABLE)
     if path is not None:
-        Path(path).write_text(json.dumps([asdict(one) for one in figures]))
-
-
-def load(path: Path) -> list[Figure]:
-    """Read the figures that a script handed on."""
-    return [Figure(**one) for one in json.loads(path.read_text())]
+        Path(path).write_text(json.dumps([asdict(figure) for figure in figures]))

@@ -1,8 +1,7 @@
-"""Calls that the backend sees of one transform, beside those of `servicex.deliver`."""
+"""The calls that the backend receives during one transform, beside those of `servicex.deliver`."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import os
@@ -12,38 +11,33 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import dask
-from _common import (  # type: ignore[import-not-found]
-    FORM,
-    ServiceProcess,
-    check_events,
-    cluster_of,
-    service_process,
-    tiny_files,
-)
-from _figures import Figure, figure, report  # type: ignore[import-not-found]
+from _cluster import cluster_of  # type: ignore[import-not-found]
+from _command_line import parse_numbers  # type: ignore[import-not-found]
+from _figures import Figure, report  # type: ignore[import-not-found]
+from _service import ServiceProcess, service_process  # type: ignore[import-not-found]
+from _tiny_files import FORM, check_events, tiny_files  # type: ignore[import-not-found]
 
 import servicex_layer as sxl
 
-# That of the official client, which has no setting for it.
-_INTERVAL = 5.0
+# The official client polls at this interval and has no setting for it.
+_CLIENT_INTERVAL = 5.0
 _SECONDS = 60.0
-# At our own pace, which begins with a look a second.
-_LONG = 300.0
+_LONG_SECONDS = 300.0
 _TRANSFORMERS = 2
 
 
-def by_us(service: ServiceProcess, paths: list[Path], workers: int) -> float:
-    """Count from the submission to the result."""
+def count_ours(service: ServiceProcess, paths: list[Path], workers: int) -> float:
+    """Count the calls from the submission to the result."""
     with cluster_of(workers):
         service.take_traffic()
-        found = sxl.from_servicex(service.submit(paths), form=FORM).event.compute()
+        events = sxl.from_servicex(service.submit(paths), form=FORM).event.compute()
         calls, _ = service.take_traffic()
-    check_events(found, len(paths))
+    check_events(events, len(paths))
     return float(sum(calls.values()))
 
 
-def by_client(service: ServiceProcess, paths: list[Path]) -> float:
-    """Count from the submission to the URLs."""
+def count_deliver(service: ServiceProcess, paths: list[Path]) -> float:
+    """Count the calls of `servicex.deliver` from the submission to the URLs."""
     import servicex
     from servicex import query
 
@@ -62,50 +56,47 @@ def by_client(service: ServiceProcess, paths: list[Path]) -> float:
         )
     calls, _ = service.take_traffic()
     if len(delivered["sample"]) != len(paths):
-        raise SystemExit(f"WRONG RESULT: {len(delivered['sample'])} URLs of {len(paths)}")
+        raise SystemExit(
+            f"WRONG RESULT: {len(delivered['sample'])} URLs instead of {len(paths)} from deliver"
+        )
     return float(sum(calls.values()))
 
 
-def counts(files: int, seconds: float, pace: str, workers: Sequence[int]) -> list[Figure]:
-    """Count once for each number of workers: a count has no spread."""
+def compare(files: int, seconds: float, polling: str, cluster_sizes: Sequence[int]) -> list[Figure]:
+    """Count once per number of workers: counts hardly vary."""
+    delay = seconds * _TRANSFORMERS / files
     with (
         tiny_files(files) as paths,
-        service_process(
-            store="s3", parallelism=_TRANSFORMERS, delay=seconds * _TRANSFORMERS / files
-        ) as service,
+        service_process(store="s3", parallelism=_TRANSFORMERS, delay=delay) as service,
     ):
-        theirs = by_client(service, paths)
+        theirs = count_deliver(service, paths)
         return [
-            figure(
-                f"calls to the backend: {files} files in {seconds:.0f} s, {number} "
-                f"worker{'s' * (number > 1)}, polled {pace}",
+            Figure(
+                f"calls to the backend: {files} files in {seconds:.0f} s, {workers} "
+                f"worker{'s' * (workers > 1)}, polled {polling}",
                 "servicex.deliver (one process)",
-                [by_us(service, paths, number)],
+                [count_ours(service, paths, workers)],
                 [theirs],
-                1.0,
-                "calls",
+                bound=1.0,
+                unit="calls",
             )
-            for number in workers
+            for workers in cluster_sizes
         ]
 
 
 def main() -> None:
-    """Count at the client's pace, and at that of the settings."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--many-files", type=int, default=2000, help="%(default)s")
-    options, _ = parser.parse_known_args()
+    """Count at the client's poll interval, then at the default one."""
+    many_files = parse_numbers(__doc__, many_files=2000).many_files
     figures: list[Figure] = []
-    with (
-        TemporaryDirectory(prefix="servicex-layer-bench-") as cache,
-        contextlib.chdir(cache),
-    ):
+    # The client writes its cache to the temporary and the working directory.
+    with TemporaryDirectory(prefix="servicex-layer-bench-") as cache, contextlib.chdir(cache):
         os.environ["TMPDIR"] = cache
-        for files in (100, options.many_files):
-            with dask.config.set({"servicex-layer.poll-interval": _INTERVAL}):
-                figures += counts(files, _SECONDS, f"every {_INTERVAL:g} s", (1, 8))
-        for seconds in (_SECONDS, _LONG):
-            figures += counts(100, seconds, "by default", (1,))
-    report("Calls to the backend in a transform", figures)
+        for files in (100, many_files):
+            with dask.config.set({"servicex-layer.poll-interval": _CLIENT_INTERVAL}):
+                figures += compare(files, _SECONDS, f"every {_CLIENT_INTERVAL:g} s", (1, 8))
+        for seconds in (_SECONDS, _LONG_SECONDS):
+            figures += compare(100, seconds, "by default", (1,))
+    report("Calls to the backend during a transform", figures)
 
 
 if __name__ == "__main__":

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
-import time
+from functools import partial
 
-from _figures import figure, report  # type: ignore[import-not-found]
+from _command_line import parse_numbers  # type: ignore[import-not-found]
+from _figures import Figure, report  # type: ignore[import-not-found]
+from _turns import time_in_turns  # type: ignore[import-not-found]
 
 
-def seconds(module: str) -> float:
-    """Import a module in a process of its own; without what the interpreter itself takes."""
-    start = time.perf_counter()
+def import_in_new_process(module: str) -> None:
+    """Start an interpreter that imports a module."""
     subprocess.run([sys.executable, "-c", f"import {module}"], check=True)  # noqa: S603
-    return time.perf_counter() - start
 
 
 def main() -> None:
-    """Measure by turns."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="%(default)s")
-    options, _ = parser.parse_known_args()
+    """Measure in turns, and subtract the time of an interpreter that imports nothing."""
+    rounds = parse_numbers(__doc__, rounds=5).rounds
     modules = ("servicex_layer", "dask_awkward", "sys")
-    for module in modules:
-        seconds(module)
-    taken = [[seconds(module) for module in modules] for _ in range(options.rounds)]
-    ours, theirs = zip(*((one - bare, other - bare) for one, other, bare in taken), strict=True)
-    report("Import", [figure("import servicex_layer", "import dask_awkward", ours, theirs, 1.1)])
+    times, _ = time_in_turns(
+        {module: partial(import_in_new_process, module) for module in modules}, rounds
+    )
+    ours, theirs = (
+        [seconds - bare for seconds, bare in zip(times[module], times["sys"], strict=True)]
+        for module in ("servicex_layer", "dask_awkward")
+    )
+    figure = Figure("import servicex_layer", "import dask_awkward", ours, theirs, bound=1.1)
+    report("Import", [figure])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""From a row becoming visible to its task's result, on a cluster of two worker processes."""
+"""The time from a row becoming visible to the result of its task, on two worker processes."""
 
 from __future__ import annotations
 
@@ -8,27 +8,22 @@ import time
 
 import dask
 import numpy as np
-from _common import (  # type: ignore[import-not-found]
-    FORM,
-    check_events,
-    cluster_of,
-    number_of_files,
-    service_process,
-    show,
-    tiny_files,
-    verdict,
-)
+from _cluster import cluster_of  # type: ignore[import-not-found]
+from _command_line import parse_numbers  # type: ignore[import-not-found]
+from _service import service_process  # type: ignore[import-not-found]
+from _table import print_table, verdict  # type: ignore[import-not-found]
+from _tiny_files import FORM, check_events, tiny_files  # type: ignore[import-not-found]
 
 import servicex_layer as sxl
 
 _INTERVALS = 0.1, 0.3, 1.0
 
 
-def latencies(interval: float, files: int) -> list[float]:
-    """Measure it for each file, in seconds, finishing them one by one at any time."""
-    chance = random.Random(1)
-    measured = []
-    found = []
+def measure(interval: float, files: int) -> list[float]:
+    """Let files finish one by one, and return the latency of each in seconds."""
+    generator = random.Random(1)
+    latencies = []
+    results = []
     with (
         dask.config.set({"servicex-layer.poll-interval": interval}),
         tiny_files(files) as paths,
@@ -40,35 +35,34 @@ def latencies(interval: float, files: int) -> list[float]:
         events = sxl.from_servicex(request_id, form=FORM)
         futures = client.compute(events.event.to_delayed())
         for index, future in enumerate(futures):
-            # Else the next file would always be finished just after a look.
-            time.sleep(chance.uniform(0.0, 2 * interval))
+            # Without a random pause every file would finish just after a poll.
+            time.sleep(generator.uniform(0.0, 2 * interval))
             visible = service.release(request_id, index)
-            found.append(future.result())
-            measured.append(time.time() - visible)
-    check_events(np.concatenate(found), files)
-    return measured
+            results.append(future.result())
+            latencies.append(time.time() - visible)
+    check_events(np.concatenate(results), files)
+    return latencies
 
 
 def main() -> None:
-    """Measure it for several poll intervals."""
-    files = number_of_files(__doc__, 30)
+    """Measure at several poll intervals."""
+    files = parse_numbers(__doc__, files=30).files
     rows = []
     for interval in _INTERVALS:
-        measured = latencies(interval, files)
-        median = statistics.median(measured)
+        latencies = measure(interval, files)
+        median = statistics.median(latencies)
+        bound = interval + 0.1
         rows.append(
             (
                 f"{interval:g} s",
-                f"{1e3 * min(measured):.0f}",
-                f"{1e3 * median:.0f}",
-                f"{1e3 * max(measured):.0f}",
-                f"{1e3 * interval + 100:.0f}",
-                verdict(median, interval + 0.1),
+                *(f"{1e3 * seconds:.0f}" for seconds in (min(latencies), median, max(latencies))),
+                f"{1e3 * bound:.0f}",
+                verdict(median, bound),
             )
         )
-    show(
+    print_table(
         f"From visible to result, {files} files, in ms",
-        ("poll interval", "least", "median", "most", "bound of the median", "kept"),
+        ("poll interval", "least", "median", "most", "bound of the median", "met"),
         rows,
     )
 

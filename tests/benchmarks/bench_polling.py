@@ -1,20 +1,15 @@
-"""What the backend sees of one running transform: calls and rows, with 1 worker and with 4."""
+"""The calls and rows that the backend sends during one transform, to 1 worker and to 4."""
 
 from __future__ import annotations
 
 import time
 
 import dask
-from _common import (  # type: ignore[import-not-found]
-    FORM,
-    check_events,
-    cluster_of,
-    number_of_files,
-    service_process,
-    show,
-    tiny_files,
-    verdict,
-)
+from _cluster import cluster_of  # type: ignore[import-not-found]
+from _command_line import parse_numbers  # type: ignore[import-not-found]
+from _service import service_process  # type: ignore[import-not-found]
+from _table import print_table, verdict  # type: ignore[import-not-found]
+from _tiny_files import FORM, check_events, tiny_files  # type: ignore[import-not-found]
 
 import servicex_layer as sxl
 
@@ -25,25 +20,24 @@ _TRANSFORMERS = 2
 
 def main() -> None:
     """Count from the submission to the result."""
-    files = number_of_files(__doc__, 500)
+    files = parse_numbers(__doc__, files=500).files
     bound = _SECONDS / _INTERVAL + 10
+    delay = _SECONDS * _TRANSFORMERS / files
     rows = []
     with (
         dask.config.set({"servicex-layer.poll-interval": _INTERVAL}),
         tiny_files(files) as paths,
-        service_process(
-            parallelism=_TRANSFORMERS, delay=_SECONDS * _TRANSFORMERS / files
-        ) as service,
+        service_process(parallelism=_TRANSFORMERS, delay=delay) as service,
     ):
         for workers in (1, 4):
             with cluster_of(workers):
                 service.take_traffic()
                 start = time.perf_counter()
                 request_id = service.submit(paths)
-                found = sxl.from_servicex(request_id, form=FORM).event.compute()
+                events = sxl.from_servicex(request_id, form=FORM).event.compute()
                 seconds = time.perf_counter() - start
-            calls, sent = service.take_traffic()
-            check_events(found, files)
+            calls, rows_sent = service.take_traffic()
+            check_events(events, files)
             rows.append(
                 (
                     workers,
@@ -54,19 +48,19 @@ def main() -> None:
                     verdict(max(calls["results"], calls["status"]), bound),
                     calls["file-urls"],
                     calls["info"],
-                    f"{sent / files:.2f}",
+                    f"{rows_sent / files:.2f}",
                 )
             )
-    show(
-        f"{files} partitions, a transform of {_SECONDS:.0f} s, polled every {_INTERVAL:g} s: "
-        "calls that the backend sees",
+    print_table(
+        f"Calls to the backend: {files} partitions, a transform of {_SECONDS:.0f} s, polled "
+        f"every {_INTERVAL:g} s",
         (
             "workers",
             "seconds to result",
             "results",
             "status",
             "bound of each",
-            "kept",
+            "met",
             "file-urls",
             "info",
             "rows sent per file",

@@ -17,16 +17,11 @@ from typing import Any
 import dask
 import numpy as np
 import psutil  # type: ignore[import-untyped]
-from _common import (  # type: ignore[import-not-found]
-    EVENTS,
-    FORM,
-    cluster_of,
-    number_of_files,
-    service_process,
-    show,
-    tiny_files,
-    verdict,
-)
+from _cluster import cluster_of  # type: ignore[import-not-found]
+from _command_line import parse_numbers  # type: ignore[import-not-found]
+from _service import service_process  # type: ignore[import-not-found]
+from _table import print_table, verdict  # type: ignore[import-not-found]
+from _tiny_files import EVENTS_PER_FILE, FORM, tiny_files  # type: ignore[import-not-found]
 from dask.base import compute
 from distributed import Client
 
@@ -40,36 +35,38 @@ _WORKERS = 3
 _SECONDS_PER_FILE = 1.5
 _FAILING_CALLS = 0.05
 _FAILING_FILES = 0.02
-_KILL_EVERY = 10.0
+_KILL_INTERVAL = 10.0
 _ROUTES = ("info", "status", "results", "file-urls", "file")
-_HELD = (
+_FAULTS: tuple[dict[str, Any], ...] = ({"status": 503}, {"cut": 0}, {"cut": 20})
+# What `resources_of` returns, for this process and for a worker that is never killed.
+_RESOURCES = (
     *("threads", "connections", "MB"),
     *("worker's threads", "worker's connections", "worker's MB"),
 )
-_KINDS: tuple[dict[str, Any], ...] = ({"status": 503}, {"hang_up": True}, {"cut": 20})
+_GROWTH_BOUNDS = 2 * (2, 4, 40)
 
 
 def main() -> None:
-    """Compute round after round, and compare what the process holds after each."""
-    files = number_of_files(__doc__, 200)
+    """Compute round after round, and compare the resources in use after each."""
+    files = parse_numbers(__doc__, files=200).files
     seconds = files * _SECONDS_PER_FILE
     http = [
-        HttpFault(route=route, fraction=_FAILING_CALLS / len(_KINDS), **kind)
+        HttpFault(route=route, fraction=_FAILING_CALLS / len(_FAULTS), **fault)
         for route in _ROUTES
-        for kind in _KINDS
+        for fault in _FAULTS
     ]
     settings = {
         "servicex-layer.poll-interval": "500ms",
         "distributed.scheduler.allowed-failures": 10,
-        # LocalCluster gives a worker up that is away so long after it was lost, also where it
-        # was back meanwhile and was lost again.
+        # LocalCluster removes a worker this long after its first loss, even if it came back and
+        # was lost again in between.
         "distributed.deploy.lost-worker-timeout": "1h",
     }
-    # They tell of lost workers and failed files, of which there are many.
+    # Lost workers and failed files are intended here, and many.
     warnings.simplefilter("ignore", FailedFilesWarning)
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    rounds: list[tuple[object, ...]] = []
-    held: list[tuple[float, ...]] = []
+    rows: list[tuple[object, ...]] = []
+    resources: list[tuple[float, ...]] = []
     with (
         dask.config.set(settings),
         tiny_files(files) as paths,
@@ -78,107 +75,115 @@ def main() -> None:
         ) as service,
         cluster_of(_WORKERS) as client,
     ):
-        spared = min(pids_of(client))
+        spared_pid = min(ready_worker_pids(client))
         start = time.perf_counter()
-        while len(rounds) < 3 or time.perf_counter() - start < seconds:
-            began = time.perf_counter()
+        while len(rows) < 3 or time.perf_counter() - start < seconds:
+            round_start = time.perf_counter()
             service.take_traffic()
-            with killing(client, spared) as killed:
-                failed = one_round([service.submit(paths) for _ in range(_REQUESTS)], files)
+            with killed_workers(client, spared_pid) as killed_pids:
+                request_ids = [service.submit(paths) for _ in range(_REQUESTS)]
+                failed_files = compute_all(request_ids, files)
             calls, _ = service.take_traffic()
-            held.append((*holding(os.getpid()), *holding(spared)))
-            rounds.append(
+            resources.append((*resources_of(os.getpid()), *resources_of(spared_pid)))
+            rows.append(
                 (
-                    len(rounds) + 1,
-                    f"{time.perf_counter() - began:.0f}",
+                    len(rows) + 1,
+                    f"{time.perf_counter() - round_start:.0f}",
                     _REQUESTS * files,
-                    failed,
-                    len(killed),
+                    failed_files,
+                    len(killed_pids),
                     sum(calls.values()),
-                    *(f"{one:.0f}" for one in held[-1]),
+                    *(f"{amount:.0f}" for amount in resources[-1]),
                 )
             )
-    show(
+    print_table(
         f"{_REQUESTS} requests of {files} files at once, {_FAILING_CALLS:.0%} of the calls and "
-        f"{_FAILING_FILES:.0%} of the files failing, {_WORKERS} workers: every file once, every "
-        "failed one in the report",
-        (
-            "round",
-            "seconds",
-            "partitions",
-            "failed",
-            "workers killed",
-            "calls",
-            *_HELD,
-        ),
-        rounds,
+        f"{_FAILING_FILES:.0%} of the files failing, {_WORKERS} workers: every file was read once, "
+        "every failed file is in the report",
+        ("round", "seconds", "partitions", "failed", "workers killed", "calls", *_RESOURCES),
+        rows,
     )
     # The first round imports and connects.
-    before, after = held[1], held[-1]
-    show(
-        "what the client's and scheduler's process holds, and a worker that is not killed: "
+    growths = [last - second for second, last in zip(resources[1], resources[-1], strict=True)]
+    print_table(
+        "Resources of the client's and scheduler's process, and of a worker that is never killed: "
         "growth since the second round",
-        ("", "growth", "bound", "kept"),
+        ("", "growth", "at most", "met"),
         [
-            (name, f"{new - old:.0f}", bound, verdict(new - old, bound))
-            for name, old, new, bound in zip(_HELD, before, after, 2 * (2, 4, 40), strict=True)
+            (name, f"{growth:.0f}", bound, verdict(growth, bound))
+            for name, growth, bound in zip(_RESOURCES, growths, _GROWTH_BOUNDS, strict=True)
         ],
     )
 
 
-def one_round(requests: Sequence[str], files: int) -> int:
-    """Compute requests at once; ends the benchmark where a result is not the right one."""
-    pairs = [from_servicex(request, form=FORM, report=True) for request in requests]
-    found = compute(*[(events.event, report) for events, report in pairs])
-    count = 0
-    for request, (events, report) in zip(requests, found, strict=True):
-        reported = sorted(one for one in report.failed.to_list() if one is not None)
-        if reported != sorted(failures(request)) or len(report) != files:
-            raise SystemExit(f"WRONG REPORT of {request}: {reported}, not {failures(request)}")
-        left = set(range(files)) - {int(Path(one).stem) for one in reported}
-        expected = [EVENTS * index + event for index in sorted(left) for event in range(EVENTS)]
+def compute_all(request_ids: Sequence[str], files: int) -> int:
+    """Compute requests at once, and return the number of failed files.
+
+    Raises
+    ------
+    SystemExit
+        If a result or a report is wrong.
+    """
+    pairs = [from_servicex(request_id, form=FORM, report=True) for request_id in request_ids]
+    results = compute(*[(events.event, report) for events, report in pairs])
+    failed_files = 0
+    for request_id, (events, report) in zip(request_ids, results, strict=True):
+        reported = sorted(name for name in report.failed.to_list() if name is not None)
+        expected_failures = sorted(failures(request_id))
+        if reported != expected_failures or len(report) != files:
+            raise SystemExit(
+                f"WRONG REPORT of {request_id}: {reported} instead of {expected_failures}"
+            )
+        indices = set(range(files)) - {int(Path(name).stem) for name in reported}
+        expected = [
+            EVENTS_PER_FILE * index + event
+            for index in sorted(indices)
+            for event in range(EVENTS_PER_FILE)
+        ]
         if sorted(np.asarray(events).tolist()) != expected:
-            raise SystemExit(f"WRONG RESULT of {request}: {len(events)} for {len(expected)} events")
-        count += len(reported)
-    return count
+            raise SystemExit(
+                f"WRONG RESULT of {request_id}: {len(events)} instead of {len(expected)} events"
+            )
+        failed_files += len(reported)
+    return failed_files
 
 
 @contextmanager
-def killing(client: Client, spared: int) -> Iterator[list[int]]:
-    """Kill a worker now and then, one that runs and is not the spared one."""
-    killed: list[int] = []
-    over = threading.Event()
-    chance = random.Random(0)
+def killed_workers(client: Client, spared_pid: int) -> Iterator[list[int]]:
+    """Kill a random worker now and then, but never the spared one; yields the killed ones' ids."""
+    killed_pids: list[int] = []
+    stopped = threading.Event()
+    generator = random.Random(0)
 
     def kill() -> None:
-        while not over.wait(chance.uniform(0.5, 1.5) * _KILL_EVERY):
-            pids = pids_of(client)
+        while not stopped.wait(generator.uniform(0.5, 1.5) * _KILL_INTERVAL):
+            pids = ready_worker_pids(client)
             if len(pids) == _WORKERS:
-                killed.append(chance.choice(sorted(pids - {spared})))
-                os.kill(killed[-1], signal.SIGKILL)
+                killed_pids.append(generator.choice(sorted(pids - {spared_pid})))
+                os.kill(killed_pids[-1], signal.SIGKILL)
 
     thread = threading.Thread(target=kill)
     thread.start()
     try:
-        yield killed
+        yield killed_pids
     finally:
-        over.set()
+        stopped.set()
         thread.join()
 
 
-def pids_of(client: Client) -> set[int]:
-    """Tell the processes of the workers that run, without those that a nanny is still starting.
+def ready_worker_pids(client: Client) -> set[int]:
+    """Return the process ids of the workers that the scheduler knows.
 
-    A nanny gives up one that is killed so early.
+    A nanny gives up a worker that is killed while it starts.
     """
     cluster: Any = client.cluster
-    ready = set(cluster.scheduler.workers)
+    addresses = set(cluster.scheduler.workers)
     nannies = cluster.workers.values()
-    return {nanny.pid for nanny in nannies if nanny.worker_address in ready}
+    return {nanny.pid for nanny in nannies if nanny.worker_address in addresses}
 
 
-def holding(pid: int) -> tuple[float, ...]:
-    """Tell how many threads, connections and megabytes a process has."""
+def resources_of(pid: int) -> tuple[float, ...]:
+    """Return a process's number of threads, of connections, and its memory in MB."""
     process = psutil.Process(pid)
     return process.num_threads(), len(process.net_connections()), process.memory_info().rss / 1e6
 

@@ -1,89 +1,60 @@
-"""Run the benchmarks that compare with peers, print one table and write it into the docs."""
+"""Run the benchmarks that compare with peers, print one table, and write it to the docs."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
-import platform
-import subprocess
 import sys
-from datetime import UTC, datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import psutil  # type: ignore[import-untyped]
-from _common import show  # type: ignore[import-not-found]
-from _figures import HEAD, VARIABLE, Figure, load  # type: ignore[import-not-found]
+from _environment import describe_environment  # type: ignore[import-not-found]
+from _figures import HEAD, Figure  # type: ignore[import-not-found]
+from _scripts import THIS_CHECKOUT, run_script  # type: ignore[import-not-found]
+from _table import markdown_table, print_table  # type: ignore[import-not-found]
 
-_HERE = Path(__file__).parent
-_DOCS = _HERE.parents[1] / "docs" / "benchmarks.md"
+_DOCS = THIS_CHECKOUT / "docs" / "benchmarks.md"
 _SCRIPTS = ("running", "finished", "remote", "graph", "calls", "import")
 _PACKAGES = ("servicex_layer", "uproot", "awkward", "dask", "dask-awkward", "servicex")
 
 _INTRODUCTION = """\
 # Benchmarks
 
-`nox -s bench` measured this and wrote this page. Each line is a ratio against a peer that was \
-measured in the same run, in turns: the median of five rounds, with the least and the greatest; a \
-count of calls is made once. Each script compares its results with the peer's, or with what is in \
-the files, and fails where they differ. What is read, and how fast, has [a page of its \
-own](reading-benchmark.md), and [scaling](scaling.md) says what follows for larger runs.
+`nox -s bench` measures these figures and writes this page. Each line compares `servicex_layer` \
+with a peer, measured in turns in the same run. The ratio is the median of five rounds, the range \
+is from the smallest to the largest; calls are counted once. Each script compares its results with \
+the peer's, or with the content of the files, and fails if they differ. [The reading \
+benchmark](reading-benchmark.md) measures how much of a file is read, and how fast. \
+[Scaling](scaling.md) extrapolates to larger runs.
 """
 
 _NOTES = """\
-## What was tried for the lines that are hardest
+## The targets that are hardest to meet
 
-**Large remote files.** Of what a worker computes (py-spy, samples that hold the GIL) 56 % is \
-Uproot's reading of the metadata of 100 branches, of which 5 are used: 19 ms for each file on an \
-idle core, the same for `uproot.dask`. Two of its four round trips of 20 ms are saved. On `sync` \
-that gives 0.62 to 0.69; on two cores that workers, scheduler, client and ServiceX share, the \
-processor is the bound, of which a worker takes 62 ms for each file, of the peer 76 ms. Kept: \
-classes are looked up once for each file (15 instead of 19 ms). Not kept: no garbage collection \
-meanwhile, as it does as much for the peer. Not kept: one request for the whole file, as it loses \
-where there is no latency. It would take a call of Uproot's that reads the metadata of single \
-branches, or to fetch a worker's next file while it computes this one, which Dask does not tell \
-before.
+**Large remote files.** Uproot's reading of the metadata of 100 branches, 5 of them used, takes \
+56 % of a worker's computing time (py-spy, samples that hold the GIL): 19 ms per file on an idle \
+core, the same for `uproot.dask`. `servicex_layer` saves two of the four round trips of 20 ms. On \
+the synchronous scheduler the ratio is 0.62 to 0.69. On two cores that workers, scheduler, client \
+and ServiceX share, the processor is the limit: a worker needs 62 ms per file, the peer's 76 ms. \
+Looking up classes once per file helped and stayed (15 instead of 19 ms). Pausing the garbage \
+collector helped the peer as much, and requesting the whole file at once is slower without \
+latency; neither stayed. Two things would help: a call of Uproot that reads the metadata of single \
+branches, or fetching a worker's next file while it computes the current one, which Dask doesn't \
+announce.
 
-**Calls by default.** The client looks every 5 s. `servicex_layer` looks every second for 50 s, so \
-that nobody waits for what is there, and then more and more rarely: the pause is 2 % of the time \
-since the first look, up to 10 s. At the client's pace it makes fewer calls than the client; by \
-default it makes more in a transform of a few minutes, and fewer in one of more than about ten (on \
-paper: 213 calls in 600 s, of the client 200 to 240). Where computing takes as long as the \
-transform, larger pauses would add as much to the time to the result. Fewer calls at the same pace \
-would take a server that can be waited for.
+**Calls by default.** The official client polls every 5 s. `servicex_layer` polls every second for \
+50 s, so that no analysis waits for a file that has finished, and then backs off: the pause is 2 % \
+of the time since the first poll, at most 10 s. At the client's interval it makes fewer calls than \
+the client. By default it makes more during a transform of a few minutes, and fewer during one of \
+more than about ten (calculated: 213 calls in 600 s; the client makes 200 to 240). If computing \
+takes as long as the transform, longer pauses delay the result by as much. Fewer calls at the same \
+interval need a server that can hold a request open until something changes.
 """
 
 
-def measure() -> list[Figure]:
-    """Run each script in a process of its own."""
-    figures = []
-    with TemporaryDirectory(prefix="servicex-layer-bench-") as directory:
-        for name in _SCRIPTS:
-            path = Path(directory) / f"{name}.json"
-            command = [sys.executable, str(_HERE / f"bench_{name}.py"), *sys.argv[1:]]
-            subprocess.run(command, check=True, env={**os.environ, VARIABLE: str(path)})  # noqa: S603
-            figures += load(path)
-    return figures
-
-
-def setting() -> str:
-    """Tell what was measured with."""
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES)
-    return (
-        f"Measured on {datetime.now(UTC):%Y-%m-%d} on a shared machine of {os.cpu_count()} cores "
-        f"and {psutil.virtual_memory().total / 1e9:.0f} GB of memory ({platform.machine()}), "
-        f"Python {platform.python_version()}, {versions}."
-    )
-
-
 def main() -> None:
-    """Measure, print and write."""
-    figures = measure()
-    rows = [one.cells() for one in figures]
-    show("All", HEAD, rows)
-    ruler = ["---", "---", *["---:"] * (len(HEAD) - 2)]
-    table = "\n".join("| " + " | ".join(row) + " |" for row in (HEAD, ruler, *rows))
-    _DOCS.write_text(f"{_INTRODUCTION}\n{setting()}\n\n{table}\n\n{_NOTES}")
+    """Run each script in a process of its own, then print and write all figures."""
+    lines = [line for name in _SCRIPTS for line in run_script(THIS_CHECKOUT, name, sys.argv[1:])]
+    rows = [Figure(**line).cells() for line in lines]
+    print_table("All", HEAD, rows)
+    table = markdown_table(HEAD, rows, text_columns=2)
+    _DOCS.write_text(f"{_INTRODUCTION}\n{describe_environment(_PACKAGES)}.\n\n{table}\n\n{_NOTES}")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipP
 
 import servicex_layer as sxl
 from servicex_layer._config import find_backend
-from servicex_layer.backend._oneshot import get_status
+from servicex_layer.backend._request_state import get_status
 from servicex_layer.cli._main import main
 from servicex_layer.local import LocalServiceX
 

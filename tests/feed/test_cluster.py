@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 import signal
@@ -10,7 +11,6 @@ from contextlib import nullcontext
 from functools import partial
 
 import dask
-import numpy as np
 import pytest
 from dask.base import compute
 from dask.highlevelgraph import HighLevelGraph
@@ -20,13 +20,13 @@ from distributed import Client, LocalCluster
 import servicex_layer as sxl
 from servicex_layer.errors import (
     AuthorizationError,
-    CompletionOrderError,
     ConfigError,
     InvalidArgumentError,
     MissingObjectError,
     UnknownBackendError,
     WaitTimeoutError,
 )
+from servicex_layer.feed import loop_thread
 from servicex_layer.local import HttpFault
 
 FORM = "{x: float64, n: int32, v: var * float64}"
@@ -199,7 +199,7 @@ def test_a_worker_is_told_of_each_file_once_beside_what_it_asks_for(
 
     def note_and_send(worker, message):
         if message["op"] == "servicex_answer":
-            told.extend(pickle.loads(message["near"]))  # noqa: S301  (this cluster's own)
+            told.extend(pickle.loads(message["batch"]))  # noqa: S301  (this cluster's own)
         send(worker, message)
 
     monkeypatch.setattr(scheduler, "worker_send", note_and_send)
@@ -225,7 +225,7 @@ def test_dask_can_read_a_partition_again(cluster, service, finished, inputs, eno
     cluster.run(dask.config.set, {"servicex-layer.retry-timeout": 0})
     events = sxl.from_servicex(finished(inputs), form=FORM)
     with (
-        service.disturbed(HttpFault(route="file", ending="input-2.root", status=503, first=2)),
+        service.inject(HttpFault(route="file", ending="input-2.root", status=503, first=2)),
         nullcontext() if enough else pytest.raises(MissingObjectError),
     ):
         assert len(events.x.compute(retries=2 if enough else 1)) == 40
@@ -257,12 +257,10 @@ def test_registering_again_changes_nothing(cluster, service, submit, inputs, unt
     assert len(cluster.gather(futures)) == 4
 
 
-def test_a_backend_that_was_not_registered_is_an_error_that_says_so(
+def test_a_backend_that_was_not_registered_is_registered_when_its_graph_is_sent(
     cluster, service, finished, inputs
 ):
-    sxl.register(cluster, "local")
-    with pytest.raises(ConfigError, match=r"register\(client"):
-        firsts(by_hand(finished(inputs), 4))
+    assert firsts(by_hand(finished(inputs), 4)) == [0, 1, 2, 3]
 
 
 def test_register_without_a_client_or_with_an_unknown_backend(service):
@@ -324,43 +322,28 @@ def test_a_new_token_reaches_what_is_followed_already(
     assert firsts(events) == [2, 1, 0, 3], "the numbers that were given out stay"
 
 
-# Without a shared feed
+# Without a registration
 
 
-def unregistered(service):
-    """Give the settings of a worker that has to poll for itself."""
-    return {
-        "servicex-layer.config-path": str(service.servicex_yaml),
-        "servicex-layer.poll-interval": "50ms",
-        "servicex-layer.settle": "300ms",
-    }
-
-
-def test_without_a_registration_files_are_numbered_when_they_are_settled(
-    cluster, service, submit, inputs
+def test_a_cluster_that_is_not_registered_is_an_error_that_says_what_to_await(
+    nothing_left, service, finished, inputs
 ):
-    request_id = submit(inputs)
-    events = by_hand(request_id, 4)
-    cluster.run(dask.config.set, unregistered(service))
-    futures = cluster.compute(events.x.to_delayed())
-    service.release(request_id, 2)
-    assert futures[0].result(timeout=30)[0] == 200
-    service.release(request_id, 1, 0, 3)
-    assert sorted(part[0] for part in cluster.gather(futures)) == [0, 100, 200, 300]
+    request_id = finished(inputs)
 
+    async def compute():
+        async with (
+            LocalCluster(
+                n_workers=1, processes=False, dashboard_address=":0", asynchronous=True
+            ) as cluster,
+            Client(cluster, asynchronous=True) as client,
+        ):
+            with pytest.raises(ConfigError, match=r"await servicex_layer\.register\(client\)"):
+                await client.compute(by_hand(request_id, 4).x)
+            await sxl.register(client)
+            # With another number of partitions the tasks have other keys than those that failed.
+            return await client.compute(by_hand(request_id, 5).x)
 
-def test_without_a_registration_a_row_that_is_too_late_is_an_error(
-    lone_worker, service, submit, inputs
-):
-    request_id = submit(inputs)
-    lone_worker.run(dask.config.set, unregistered(service))
-    futures = lone_worker.compute(by_hand(request_id, 4).x.to_delayed())
-    service.release(request_id, 2)
-    assert futures[0].result(timeout=30)[0] == 200
-    before = np.datetime64("2026-01-01T00:00:00").astype(object)
-    service.release(request_id, 1, created_at=before)
-    with pytest.raises(CompletionOrderError, match=request_id):
-        futures[1].result(timeout=30)
+    assert asyncio.run(compute()).tolist() == all_x(inputs)
 
 
 # Ends
@@ -385,8 +368,7 @@ def test_a_closed_client_stops_waiting_and_polling(cluster, service, submit, inp
 
 def assert_at_rest(client, until):
     plugin = client.cluster.scheduler.plugins["servicex-layer"]
-    until(lambda: not plugin._waits)
-    until(lambda: all(feed._poller is None for feed in plugin._feeds.values()))
+    until(lambda: plugin.is_idle)
     until(lambda: not any(client.run(_seceded).values()))
 
 
@@ -414,7 +396,7 @@ def test_threads_that_wait_end_when_their_computation_fails(service, submit, inp
     service.release(request_id, 0)
     with pytest.raises(ZeroDivisionError):
         events.x.map_partitions(_fail).compute(scheduler="threads", num_workers=3)
-    until(lambda: not [t for t in threading.enumerate() if t.name == "servicex-layer"])
+    until(lambda: not asyncio.all_tasks(loop_thread().loop))
 
 
 def _fail(partition):
@@ -432,7 +414,7 @@ def test_ctrl_c_ends_the_wait(service, submit, inputs, until):
         ).start()
         with pytest.raises(KeyboardInterrupt):
             events.x.compute(scheduler=scheduler)
-        until(lambda: not [t for t in threading.enumerate() if t.name == "servicex-layer"])
+        until(lambda: not asyncio.all_tasks(loop_thread().loop))
 
 
 def _interrupt():

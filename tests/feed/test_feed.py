@@ -12,20 +12,24 @@ import random
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 
 import pytest
+from fake_clock import AutomaticClock  # type: ignore[import-not-found]
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from servicex_layer._config import Polling
 from servicex_layer._model import Backend, ResultFile, ResultRow, TransformStatus
-from servicex_layer.errors import CompletionOrderError, PartitionCountError, ProtocolError
-from servicex_layer.feed import _feed as completion
-from servicex_layer.feed._feed import CompletionFeed
+from servicex_layer.errors import (
+    CompletionOrderError,
+    PartitionCountError,
+    ProtocolError,
+    RepeatedInputsWarning,
+    WaitTimeoutError,
+)
+from servicex_layer.feed._feed import RequestFeed
 
 EPOCH = datetime(2026, 11, 22, 19, 45, tzinfo=UTC)
-SETTLE = 3
 
 
 @dataclass(frozen=True)
@@ -119,12 +123,19 @@ def scripts(max_late):
     return st.lists(row, min_size=1, max_size=12)
 
 
-def a_feed(server, *, settled=False, overlap=0.0):
-    polling = Polling(0.0, 0.0, overlap, float(SETTLE), None, 0.0)
-    return CompletionFeed(server, "a-request", polling, settled=settled, warn=ignore)
+def a_feed(server, *, order=b"", warn=None, clock=None, **settings):
+    defaults = Polling(0.0, 0.0, 0.0, 600.0, None, 0.0)
+    return RequestFeed(
+        server,
+        "a-request",
+        replace(defaults, **settings),
+        order=order,
+        warn=warn or ignore,
+        clock=clock or AutomaticClock(),
+    )
 
 
-def ignore(_):
+def ignore(*_):
     pass
 
 
@@ -169,65 +180,39 @@ def test_every_file_is_in_exactly_one_partition_and_stays_there(data):
 
 @settings(deadline=None, max_examples=200)
 @given(st.data())
-def test_observers_that_share_nothing_number_alike_within_the_settle_time(data):
-    script = data.draw(scripts(max_late=SETTLE))
-    count = len(script)
-    observers = data.draw(st.integers(2, 3))
-    delays = data.draw(st.lists(st.integers(0, 30), min_size=observers, max_size=observers))
-
-    async def observe(server, delay):
-        for _ in range(delay):
-            await asyncio.sleep(0)
-        order = data.draw(st.permutations(range(count)))
-        return await partitions(a_feed(server, settled=True), count, order)
-
-    async def all_observe():
-        server = ModelServer(script, random.Random(data.draw(st.integers(0, 1000))).shuffle)
-        return await asyncio.gather(*(observe(server, delay) for delay in delays))
-
-    found = asyncio.run(all_observe())
-    assert all(one == found[0] for one in found)
-    assert sorted(name for name in found[0] if name) == expected(script)
-
-
-@settings(deadline=None, max_examples=200)
-@given(st.data())
-def test_an_observer_alone_loses_nothing_or_says_so_beyond_the_settle_time(data):
+def test_a_list_that_begins_with_the_order_of_another_one_numbers_alike(data):
     script = data.draw(scripts(max_late=10))
     count = len(script)
+    known = data.draw(st.integers(0, count))
 
     async def observe():
-        server = ModelServer(script, random.Random(data.draw(st.integers(0, 1000))).shuffle)
-        return await partitions(a_feed(server, settled=True), count, range(count))
+        shuffle = random.Random(data.draw(st.integers(0, 1000))).shuffle
+        first = a_feed(ModelServer(script, shuffle))
+        files = await partitions(first, count, range(count))
+        # Another server's clock: rows are seen together that the first list saw apart.
+        server = ModelServer(script, shuffle)
+        server.now = data.draw(st.integers(0, 20))
+        second = a_feed(server, order=first.order[: 16 * known])
+        again = await partitions(second, count, range(count))
+        known_files = sum(name is not None for name in files[:known])
+        assert again[:known_files] == files[:known_files]
+        assert sorted(map(str, again)) == sorted(map(str, files))
 
-    try:
-        found = asyncio.run(observe())
-    except CompletionOrderError:
-        return
-    assert sorted(name for name in found if name) == expected(script)
+    asyncio.run(observe())
 
 
-def test_a_row_that_comes_after_its_place_was_given_out_is_an_error_that_names_it():
-    script = [
-        Scripted(created=1, late=9, lag=0, success=True),
-        Scripted(created=2, late=0, lag=0, success=True),
-        Scripted(created=12, late=0, lag=0, success=True),
-    ]
+def test_a_file_of_the_order_that_never_appears_is_an_error():
+    script = [Scripted(created=i, late=0, lag=0, success=True) for i in range(3)]
 
     async def observe():
-        feed = a_feed(ModelServer(script, lambda rows: rows.reverse()), settled=True)
-        assert (await feed.get(0, 3)).name == "1.root"
-        with pytest.raises(CompletionOrderError) as caught:
-            await feed.get(1, 3)
-        with pytest.raises(CompletionOrderError):
-            await feed.get(2, 3)
-        return str(caught.value)
+        first = a_feed(ModelServer(script, ignore))
+        await partitions(first, 3, range(3))
+        other = a_feed(ModelServer(script[:2], ignore), order=first.order)
+        assert (await other.get(1, 3)).name == "1.root"
+        with pytest.raises(CompletionOrderError, match="has as partition 2"):
+            await other.get(2, 3)
 
-    text = asyncio.run(observe())
-    assert "a-request" in text
-    assert "rows [4]" in text
-    assert "row 1 " in text
-    assert "register" in text
+    asyncio.run(observe())
 
 
 def test_a_file_that_was_transformed_twice_is_in_one_partition():
@@ -294,36 +279,145 @@ def test_rows_on_the_wire_grow_with_the_files_not_with_the_polls(late):
     assert server.rows_sent < (18 if late == 10 else 4) * count
 
 
-def test_looks_grow_rarer_with_the_time_but_not_beyond_the_bound(monkeypatch):
-    passed, pauses = 0.0, []
-
-    async def sleep_in_no_time(seconds):
-        nonlocal passed
-        passed += seconds
-        pauses.append(seconds)
-        await asyncio.sleep(0)
-
-    monkeypatch.setattr(completion, "time", SimpleNamespace(monotonic=lambda: passed))
-    # Not asyncio's own: loops of other threads sleep as well.
-    hurried = SimpleNamespace(**{**vars(asyncio), "sleep": sleep_in_no_time})
-    monkeypatch.setattr(completion, "asyncio", hurried)
-    # One more with each look.
+def test_polling_backs_off_with_time_but_not_beyond_the_longest_interval():
+    clock = AutomaticClock()
+    # One more file with each poll.
     script = [Scripted(created=i, late=0, lag=0, success=True) for i in range(400)]
 
     async def observe():
-        feed = a_feed(ModelServer(script, ignore), overlap=2.0)
-        feed.polling = replace(feed.polling, interval=1.0, interval_max=10.0)
+        server = ModelServer(script, ignore)
+        feed = a_feed(server, clock=clock, overlap=2.0, interval=1.0, interval_max=10.0)
         await partitions(feed, len(script), range(len(script)))
 
     asyncio.run(observe())
-    slept = [round(pause, 6) for pause in pauses if pause]
-    assert slept == sorted(slept)
-    assert slept[:50] == [1.0] * 50
-    assert slept[-1] == 10.0
+    pauses = [round(pause, 6) for pause in clock.pauses if pause]
+    assert pauses == sorted(pauses)
+    assert pauses[:50] == [1.0] * 50
+    assert pauses[-1] == 10.0
     assert all(
-        pause <= max(1.0, 0.02 * before + 1e-6)
-        for pause, before in zip(slept, itertools.accumulate(slept, initial=0.0), strict=False)
+        pause <= max(1.0, 0.02 * age + 1e-6)
+        for pause, age in zip(pauses, itertools.accumulate(pauses, initial=0.0), strict=False)
     )
+
+
+class SleepingMachine(AutomaticClock):  # type: ignore[misc]
+    """The clock of a machine that sleeps three hours in each of its pauses."""
+
+    async def sleep(self, seconds):
+        await super().sleep(seconds)
+        self.now += 3 * 3600
+
+
+NOTHING_FOR_LONG = [Scripted(created=1000, late=0, lag=0, success=True)]
+
+
+def test_the_time_for_which_the_machine_slept_is_no_timeout():
+    async def observe():
+        feed = a_feed(
+            ModelServer(NOTHING_FOR_LONG, ignore),
+            clock=SleepingMachine(),
+            interval=1.0,
+            interval_max=1.0,
+            timeout=7200.0,
+        )
+        return (await feed.get(0, 1)).name
+
+    assert asyncio.run(observe()) == "0.root"
+
+
+def test_the_time_that_was_waited_is_a_timeout():
+    clock = AutomaticClock()
+
+    async def observe():
+        feed = a_feed(
+            ModelServer(NOTHING_FOR_LONG, ignore),
+            clock=clock,
+            interval=1.0,
+            interval_max=10.0,
+            timeout=300.0,
+        )
+        with pytest.raises(WaitTimeoutError, match=r"nothing has happened for 30\d s"):
+            await feed.get(0, 1)
+
+    asyncio.run(observe())
+    assert 300 <= sum(clock.pauses) < 312
+
+
+def test_a_row_that_turns_from_failure_to_success_is_read_and_not_warned_of():
+    class Retrying(ModelServer):
+        def row(self, i):
+            failed = i == 0 and self.now < 8
+            return replace(self.script[i], success=not failed)
+
+        async def status(self, request_id):
+            status = await super().status(request_id)
+            failed = sum(
+                not self.row(i).success
+                for i, row in enumerate(self.script)
+                if row.counted <= self.now
+            )
+            return replace(status, completed=status.completed - failed, failed=failed)
+
+        async def results(self, request_id, later_than=None):
+            script = self.script
+            self.script = [self.row(i) for i in range(len(script))]
+            try:
+                return await super().results(request_id, later_than)
+            finally:
+                self.script = script
+
+    script = [Scripted(created=i, late=0, lag=0, success=True) for i in (1, 30, 60)]
+    warned = []
+
+    async def observe():
+        feed = a_feed(Retrying(script, ignore), warn=lambda *warning: warned.append(warning))
+        return await partitions(feed, 3, range(3))
+
+    assert sorted(asyncio.run(observe())) == expected(script)
+    assert not warned
+
+
+def test_an_input_that_is_listed_twice_leaves_an_empty_partition_and_is_warned_of():
+    class Repeating(ModelServer):
+        async def status(self, request_id):
+            return replace(await super().status(request_id), files=len(self.script))
+
+        async def results(self, request_id, later_than=None):
+            rows = await super().results(request_id, later_than)
+            same = {"input": "in.root", "name": "0.root"}
+            return [
+                replace(row, file=replace(row.file, **same)) if row.file.name != "2.root" else row
+                for row in rows
+            ]
+
+    script = [Scripted(created=i, late=0, lag=0, success=True) for i in range(3)]
+    warned = []
+
+    async def observe():
+        feed = a_feed(Repeating(script, ignore), warn=lambda *warning: warned.append(warning))
+        return await partitions(feed, 3, range(3))
+
+    assert asyncio.run(observe()) == ["0.root", "2.root", None]
+    [(text, category)] = warned
+    assert category is RepeatedInputsWarning
+    assert "a-request: its dataset lists 1 of 3 files more than once: in.root" in text
+
+
+def test_a_finished_file_that_fails_later_is_an_error():
+    class Withdrawing(ModelServer):
+        async def results(self, request_id, later_than=None):
+            rows = await super().results(request_id, later_than and EPOCH)
+            return [replace(row, success=row.success and self.now < 20) for row in rows]
+
+    script = [Scripted(created=i, late=0, lag=0, success=True) for i in (1, 30)]
+
+    async def observe():
+        feed = a_feed(Withdrawing(script, ignore))
+        assert (await feed.get(0, 2)).name == "0.root"
+        with pytest.raises(ProtocolError, match=r"1 of its files as finished.*: 0\.root"):
+            await feed.get(1, 2)
+
+    asyncio.run(observe())
 
 
 def test_a_list_is_not_asked_for_when_the_counters_tell_no_news():

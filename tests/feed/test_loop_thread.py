@@ -2,25 +2,17 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
-from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 
 import pytest
 
-from servicex_layer.feed._loop_thread import LoopThread
-
-
-@pytest.fixture
-def background() -> Iterator[LoopThread]:
-    made = LoopThread()
-    yield made
-    made.close()
-
-
-def running() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "servicex-layer"]
+from servicex_layer.feed import loop_thread
 
 
 async def answer() -> int:
@@ -31,48 +23,33 @@ async def never() -> None:
     await asyncio.Event().wait()
 
 
-def test_gives_results_and_errors(background: LoopThread):
+async def current_thread() -> str:
+    return threading.current_thread().name
+
+
+def test_results_and_errors_come_back():
     async def fail() -> None:
         raise LookupError("of the coroutine")
 
-    assert background.run(answer()) == 42
+    assert loop_thread().run(answer()) == 42
     with pytest.raises(LookupError, match="of the coroutine"):
-        background.run(fail())
-    assert background.run(answer()) == 42
+        loop_thread().run(fail())
+    assert loop_thread().run(answer()) == 42
 
 
-def test_keeps_its_loop_but_not_its_thread(
-    background: LoopThread, until: Callable[[Callable[[], object]], None]
-):
-    async def loop() -> asyncio.AbstractEventLoop:
-        return asyncio.get_running_loop()
-
-    first = background.run(loop())
-    until(lambda: not running())
-    assert background.run(loop()) is first
-
-
-def test_one_thread_however_many_callers(background: LoopThread):
-    async def both_here(barrier: asyncio.Barrier) -> str:
+def test_coroutines_of_all_threads_run_in_one_loop():
+    async def meet(barrier: asyncio.Barrier) -> str:
         await barrier.wait()
         return threading.current_thread().name
 
     barrier = asyncio.Barrier(20)
     with concurrent.futures.ThreadPoolExecutor(20) as pool:
-        names = set(pool.map(lambda _: background.run(both_here(barrier)), range(20)))
+        names = set(pool.map(lambda _: loop_thread().run(meet(barrier)), range(20)))
     assert names == {"servicex-layer"}
-    assert len(running()) <= 1
+    assert [t.daemon for t in threading.enumerate() if t.name == "servicex-layer"] == [True]
 
 
-def test_starts_and_stops_over_and_over(background: LoopThread):
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        results = pool.map(lambda _: background.run(answer()), range(400))
-        assert list(results) == [42] * 400
-
-
-def test_cancelling_the_future_cancels_the_coroutine(
-    background: LoopThread, until: Callable[[Callable[[], object]], None]
-):
+def test_cancelling_the_future_cancels_the_coroutine():
     cancelled = threading.Event()
 
     async def wait() -> None:
@@ -82,31 +59,90 @@ def test_cancelling_the_future_cancels_the_coroutine(
             cancelled.set()
             raise
 
-    future = background.submit(wait())
-    other = background.submit(never())
-    assert background.run(answer()) == 42
+    future = loop_thread().submit(wait())
+    assert loop_thread().run(answer()) == 42
     future.cancel()
     assert cancelled.wait(10)
-    assert running()
-    other.cancel()
-    until(lambda: not running())
 
 
-def test_coroutine_that_cancels_itself(background: LoopThread):
+def test_a_coroutine_that_cancels_itself_cancels_its_future():
     async def give_up() -> None:
         raise asyncio.CancelledError
 
     with pytest.raises(concurrent.futures.CancelledError):
-        background.run(give_up())
+        loop_thread().run(give_up())
 
 
-def test_interrupt_ends_the_wait(
-    background: LoopThread, until: Callable[[Callable[[], object]], None]
-):
+def test_ctrl_c_cancels_the_coroutine():
     async def interrupt() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         await never()
 
     with pytest.raises(KeyboardInterrupt):
-        background.run(interrupt())
-    until(lambda: not running())
+        loop_thread().run(interrupt())
+
+
+def run_script(script: str) -> str:
+    """Run a script, which has a minute, and return its output."""
+    finished = subprocess.run(  # noqa: S603  (a script of this file)
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    return finished.stdout
+
+
+def test_threads_that_call_first_at_once_get_one_loop():
+    # In a process of its own: here the loop may exist already.
+    script = """
+import sys, threading
+from servicex_layer.feed import loop_thread
+sys.setswitchinterval(1e-6)
+barrier, loops = threading.Barrier(16), set()
+def call():
+    barrier.wait()
+    loops.add(loop_thread())
+threads = [threading.Thread(target=call) for _ in range(16)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(len(loops), sum(t.name == "servicex-layer" for t in threading.enumerate()))
+"""
+    assert run_script(script).split() == ["1", "1"]
+
+
+def send_thread_name(connection: Connection) -> None:
+    connection.send(loop_thread().run(current_thread()))
+
+
+# Python 3.12 warns of a fork beside threads, which is what this test is about.
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_a_forked_child_has_a_loop_of_its_own():
+    assert loop_thread().run(answer()) == 42
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe()
+    child = context.Process(target=send_thread_name, args=(there,))
+    child.start()
+    assert here.poll(20), "the child's coroutine did not run"
+    assert here.recv() == "servicex-layer"
+    child.join(20)
+    assert child.exitcode == 0
+
+
+@pytest.mark.parametrize("daemon", [True, False])
+def test_a_script_that_ends_while_threads_of_a_pool_wait_exits_at_once(daemon: bool):
+    # More waits than threads: some begin while the interpreter exits.
+    script = f"""
+import asyncio, threading
+from concurrent.futures import ThreadPoolExecutor
+from servicex_layer.feed import loop_thread
+waiting = threading.Event()
+async def wait():
+    waiting.set()
+    await asyncio.Event().wait()
+def compute():
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(4):
+            pool.submit(lambda: loop_thread().run(wait()))
+threading.Thread(target=compute, daemon={daemon}).start()
+waiting.wait()
+print("over")
+"""
+    assert run_script(script).split() == ["over"]

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
 
-import pytest
+from fake_clock import FakeClock  # type: ignore[import-not-found]
 from hypothesis import given
 from hypothesis import strategies as st
 
 from servicex_layer._model import TransformStatus
-from servicex_layer.feed import _read_progress as watch_module
 from servicex_layer.feed._read_progress import ReadProgress
 
 READS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 100)))
@@ -19,7 +17,7 @@ class Over:
 
     status: TransformStatus | None = None
 
-    def seen(self) -> tuple[int, int]:
+    def counts(self) -> tuple[int, int]:
         return 0, 0
 
     async def end(self) -> None:
@@ -31,57 +29,64 @@ def test_a_partition_counts_once_and_bytes_always(
     before: list[tuple[int, int]], after: list[tuple[int, int]]
 ):
     async def watch() -> None:
-        watch = ReadProgress(Over())
+        progress = ReadProgress(Over())
         for number, received in before:
-            watch.note(number, received)
-        first = watch.look(0)
-        # as after a worker is lost, or where an array is computed again
+            progress.record(number, received)
+        first = progress.get(0)
+        # As after a worker is lost, or if an array is computed again.
         for number, received in after:
-            watch.note(number, received)
-        last = watch.look(first.reads)
+            progress.record(number, received)
+        last = progress.get(first.reads)
         assert first.read == len({number for number, _ in before})
         assert last.read == len({number for number, _ in after})
         assert last.received - first.received == sum(received for _, received in after)
-        await watch.close()
+        await progress.close()
 
     asyncio.run(watch())
 
 
-def test_it_can_be_closed_and_looked_at_again():
+def test_it_can_be_closed_and_asked_for_again():
     async def watch() -> None:
-        watch = ReadProgress(Over())
-        await watch.close()
+        progress = ReadProgress(Over())
+        await progress.close()
         for _ in range(2):
-            assert watch.look(0).status == ""
-            await watch.close()
+            assert progress.get(0).status == ""
+            await progress.close()
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     asyncio.run(watch())
 
 
-def test_what_it_waits_for_is_not_begun_anew_while_somebody_looks(monkeypatch: pytest.MonkeyPatch):
-    # Leases go by a clock of its own: however slow this machine is, none ends here.
-    lease, now = 0.001, 0.0
-    monkeypatch.setattr(watch_module, "_LEASE", lease)
-    monkeypatch.setattr(watch_module, "time", SimpleNamespace(monotonic=lambda: now))
+class Running(Over):
+    """A feed of a request that does not end."""
 
-    class Slow(Over):
-        begun = 0
+    waits = 0
 
-        async def end(self) -> None:
-            self.begun += 1
-            await asyncio.Event().wait()
+    async def end(self) -> None:
+        self.waits += 1
+        await asyncio.Event().wait()
 
+
+def test_one_wait_serves_everything_that_asks_in_time():
     async def watch() -> None:
-        nonlocal now
-        feed = Slow()
-        watch = ReadProgress(feed)
+        clock, feed = FakeClock(), Running()
+        progress = ReadProgress(feed, clock)
         for _ in range(10):
-            watch.look(0)
-            now += lease / 2
-            await asyncio.sleep(2 * lease)
-        assert feed.begun == 1
-        await watch.close()
+            progress.get(0)
+            await clock.advance(4.9)
+        assert feed.waits == 1
+        await progress.close()
+
+    asyncio.run(watch())
+
+
+def test_the_request_is_polled_no_longer_than_its_progress_is_asked_for():
+    async def watch() -> None:
+        clock, feed = FakeClock(), Running()
+        ReadProgress(feed, clock).get(0)
+        await clock.advance(4.9)
+        assert len(asyncio.all_tasks()) > 1
+        await clock.advance(0.2)
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     asyncio.run(watch())

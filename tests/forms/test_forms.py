@@ -1,4 +1,4 @@
-"""Whatever tells the form: what is computed is of the type that was told before."""
+"""Results have the type of the form, however it is spelled."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from strategies import BRANCH_NAMES, anything, in_ttree  # type: ignore[import-n
 from servicex_layer import from_servicex
 from servicex_layer._model import Location, ResultFile
 from servicex_layer.errors import SchemaMismatchError
-from servicex_layer.forms import as_form, datashape, from_sample, given_form
-from servicex_layer.reading._read import read
-from servicex_layer.transport._result import ResultSource
-from servicex_layer.uproot_raw._run import run_query
+from servicex_layer.forms import as_form, datashape, from_sample, parse_form
+from servicex_layer.reading import read
+from servicex_layer.transport import ResultSource
+from servicex_layer.uproot_raw import run_query
 
 # To explain a failure, Hypothesis traces all of Uproot and Awkward: that takes minutes.
 often = settings(max_examples=25, deadline=None, phases=set(Phase) - {Phase.explain})
@@ -37,14 +37,14 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("forms")
 
 
-def computed(path: Path, kind: str, form: RecordForm) -> ak.Array:
-    file = ResultFile(1, datetime.now(UTC), "a", "a", 1, path.stat().st_size, kind)
+def read_all(path: Path, result_format: str, form: RecordForm) -> ak.Array:
+    file = ResultFile(1, datetime.now(UTC), "a", "a", 1, path.stat().st_size, result_format)
     source = ResultSource(file, lambda _: Location("", path=str(path)), "Result 'a' of request R")
     return ak.Array(read(source, form, None, None))
 
 
-def ways(result: Path) -> Iterator[Any]:
-    """Give all that tells the form of a file that is like the results."""
+def spellings(result: Path) -> Iterator[Any]:
+    """Yield all spellings of the form of a file that is like the results."""
     form = from_sample(result)
     yield form
     yield datashape(result)
@@ -52,14 +52,14 @@ def ways(result: Path) -> Iterator[Any]:
     yield {name: form.content(name).type for name in form.fields}
 
 
-def assert_true(result: Path, kind: str, *forms: Any) -> None:
-    """Check that a file is read as each form has told, and that this is what is in the file."""
-    expected = computed(result, kind, from_sample(result))
+def check_forms(result: Path, result_format: str, *forms: Any) -> None:
+    """Check that a file is read in each form, and that its values are right."""
+    expected = read_all(result, result_format, from_sample(result))
     for form in forms:
-        told = given_form(form)(kind)
-        found = computed(result, kind, told)
-        assert str(found.type) == f"{len(found)} * {told.type}"
-        assert ak.array_equal(found, expected, equal_nan=True)
+        parsed = parse_form(form)(result_format)
+        events = read_all(result, result_format, parsed)
+        assert str(events.type) == f"{len(events)} * {parsed.type}"
+        assert ak.array_equal(events, expected, equal_nan=True)
 
 
 # Generated files
@@ -67,11 +67,11 @@ def assert_true(result: Path, kind: str, *forms: Any) -> None:
 
 @often
 @given(st.data())
-@pytest.mark.parametrize("kind", FORMATS)
-def test_results_of_queries(directory: Path, kind: str, data: st.DataObject):
+@pytest.mark.parametrize("result_format", FORMATS)
+def test_forms_of_queries(directory: Path, result_format: str, data: st.DataObject):
     length = data.draw(st.integers(0, 20))
     # RNTuple allows no slash in the name of a field.
-    pool = [name for name in BRANCH_NAMES if kind != "root-rntuple" or "/" not in name]
+    pool = [name for name in BRANCH_NAMES if result_format != "root-rntuple" or "/" not in name]
     names = data.draw(st.lists(st.sampled_from(pool), min_size=1, max_size=5, unique=True))
     source, result = directory / "source.root", directory / "result"
     with uproot.recreate(source) as file:
@@ -79,8 +79,8 @@ def test_results_of_queries(directory: Path, kind: str, data: st.DataObject):
     query: list[dict[str, Any]] = [{"treename": {"events": "selected"}}]
     if data.draw(st.booleans()):
         query[0]["filter_name"] = glob.escape(names[0])
-    run_query(str(source), json.dumps(query), result, kind)
-    assert_true(result, kind, *ways(result), (query, source))
+    run_query(str(source), json.dumps(query), result, result_format)
+    check_forms(result, result_format, *spellings(result), (query, source))
 
 
 @often
@@ -91,7 +91,7 @@ def test_rntuples_of_any_type(directory: Path, data: st.DataObject):
     names = data.draw(st.lists(st.sampled_from(["x", "Jet", "n"]), min_size=1, unique=True))
     with uproot.recreate(result) as file:
         file.mkrntuple("events", ak.Array({name: data.draw(anything(length)) for name in names}))
-    assert_true(result, "root-rntuple", *ways(result))
+    check_forms(result, "root-rntuple", *spellings(result))
 
 
 @often
@@ -109,7 +109,7 @@ def test_parquet_of_any_type(directory: Path, data: st.DataObject):
         columns["word"] = ak.str.to_categorical(ak.Array([*words, "c"]))[:-1]
     table = ak.to_arrow_table(ak.Array(columns), extensionarray=extended)
     pq.write_table(table, result)
-    assert_true(result, "parquet", *ways(result))
+    check_forms(result, "parquet", *spellings(result))
 
 
 ARROW = {
@@ -132,27 +132,27 @@ ARROW = {
 @pytest.mark.parametrize("name", ARROW)
 def test_parquet_of_arrows_own_types(tmp_path: Path, name: str):
     pq.write_table(pa.table({"c": ARROW[name], "x": [1, 2, 3]}), tmp_path / "a")
-    assert_true(tmp_path / "a", "parquet", *ways(tmp_path / "a"))
+    check_forms(tmp_path / "a", "parquet", *spellings(tmp_path / "a"))
 
 
 def test_parquet_of_half_precision(tmp_path: Path):
-    """A datashape cannot say it."""
+    """Datashapes do not have it."""
     halves = pa.array(
         [[{"h": 1.5}, {"h": None}], [], None], pa.list_(pa.struct({"h": pa.float16()}))
     )
     pq.write_table(pa.table({"c": halves}), tmp_path / "a")
     form = as_form(datashape(tmp_path / "a"))
     assert str(form.type) == "{c: option[var * ?{h: ?float32}]}"
-    found = computed(tmp_path / "a", "parquet", form)
-    assert str(found.type) == f"3 * {form.type}"
-    assert found.c.to_list() == halves.to_pylist()
-    assert_true(tmp_path / "a", "parquet", tmp_path / "a")
+    events = read_all(tmp_path / "a", "parquet", form)
+    assert str(events.type) == f"3 * {form.type}"
+    assert events.c.to_list() == halves.to_pylist()
+    check_forms(tmp_path / "a", "parquet", tmp_path / "a")
 
 
-# Real files, all the way
+# Real files, end to end
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("result_format", FORMATS)
 @pytest.mark.parametrize(
     ("name", "tree", "query"),
     [
@@ -171,50 +171,55 @@ def test_parquet_of_half_precision(tmp_path: Path):
         ),
     ],
 )
-def test_real_files(
+def test_forms_of_real_files(
     data: Path,
     finished: Callable[..., str],
     stored: Callable[..., Path],
     name: str,
     tree: str,
     query: dict[str, Any],
-    kind: str,
+    result_format: str,
 ):
     whole = [{"treename": tree, **query}]
-    request_id = finished([data / name], None, selection=whole, result_format=kind)
+    request_id = finished([data / name], None, selection=whole, result_format=result_format)
     result = stored(request_id, 0)
     events = from_servicex(request_id).compute()
-    for form in (*ways(result), (whole, data / name), (json.dumps(whole), str(data / name))):
+    for form in (*spellings(result), (whole, data / name), (json.dumps(whole), str(data / name))):
         lazy = from_servicex(request_id, form=form)
         assert str(lazy._meta.type) == f"## * {events.type.content}"
-        found = lazy.compute()
-        assert found.type == events.type
-        assert ak.array_equal(found, events)
+        computed = lazy.compute()
+        assert computed.type == events.type
+        assert ak.array_equal(computed, events)
 
 
-def test_real_rntuple(data: Path, finished: Callable[..., str]):
+def test_form_of_a_real_rntuple(data: Path, finished: Callable[..., str]):
     path = data / "Run2012BC_DoubleMuParked_Muons_1000evts_rntuple_v1-0-0-0.root"
-    assert_true(path, "root-rntuple", *ways(path))
+    check_forms(path, "root-rntuple", *spellings(path))
 
 
 # Checked, not trusted
 
 
-@pytest.mark.parametrize("kind", FORMATS)
-def test_column_in_no_file_is_an_error_where_it_is_needed(
-    finished: Callable[..., str], inputs: list[Path], kind: str
+@pytest.mark.parametrize("result_format", FORMATS)
+def test_missing_column_is_an_error_if_it_is_needed(
+    finished: Callable[..., str], inputs: list[Path], result_format: str
 ):
-    events = from_servicex(finished(inputs, result_format=kind), form="{x: float64, w: int32}")
+    events = from_servicex(
+        finished(inputs, result_format=result_format), form="{x: float64, w: int32}"
+    )
     assert len(events.x.compute()) == 40
     with pytest.raises(SchemaMismatchError, match=r"'w' is in the form but not in .* of request"):
         events.w.partitions[0].compute()
 
 
-@pytest.mark.parametrize("kind", FORMATS)
-def test_mismatch_says_what_to_write(
-    finished: Callable[..., str], inputs: list[Path], kind: str, stored: Callable[..., Path]
+@pytest.mark.parametrize("result_format", FORMATS)
+def test_mismatch_error_has_the_right_form(
+    finished: Callable[..., str],
+    inputs: list[Path],
+    result_format: str,
+    stored: Callable[..., Path],
 ):
-    request_id = finished(inputs[:1], result_format=kind)
+    request_id = finished(inputs[:1], result_format=result_format)
     events = from_servicex(request_id, form="{x: float64, n: int64, v: var * float32}")
     assert str(events[["x", "n"]].compute().type) == "10 * {x: float64, n: int64}"
     with pytest.raises(SchemaMismatchError) as caught:
@@ -222,7 +227,7 @@ def test_mismatch_says_what_to_write(
     message = str(caught.value)
     for word in (request_id, "input-0", "'v'", "var * float64, but", "says var * float32"):
         assert word in message
-    line = message.rpartition("Say form=")[2].rstrip(".")
+    line = message.rpartition("Use form=")[2].rstrip(".")
     assert line == "'{x: float64, n: int64, v: var * float64}'"
-    found = from_servicex(request_id, form=line.strip("'")).compute()
-    assert str(found.type) == f"10 * {as_form(line.strip(chr(39))).type}"
+    corrected = from_servicex(request_id, form=line.strip("'")).compute()
+    assert str(corrected.type) == f"10 * {as_form(line.strip(chr(39))).type}"

@@ -31,8 +31,8 @@ from servicex_layer._model import Location, ResultFile
 from servicex_layer.errors import FormError, MissingExtraError
 from servicex_layer.forms import from_func_adl
 from servicex_layer.local import LocalServiceX
-from servicex_layer.reading._read import read
-from servicex_layer.transport._result import ResultSource
+from servicex_layer.reading import read
+from servicex_layer.transport import ResultSource
 
 # func_adl_uproot uses of `ast` what Python will drop.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -42,15 +42,15 @@ PHYS = FuncADLQueryPHYS()
 
 
 def both(query: Any) -> list[Any]:
-    """Give a query as an object and as the text that ServiceX gets."""
+    """Return a query as an object and as the text that ServiceX gets."""
     return [query, qastle.python_ast_to_text_ast(query.query_ast)]
 
 
-# Typed queries: C++ is made of them
+# Typed queries, for which ServiceX generates C++
 
 
 def generated(query: Any, directory: Path) -> str:
-    """Tell the types of the branches that the code generator of ServiceX makes of a query."""
+    """Return the types of the branches that the code generator of ServiceX declares."""
     executor = atlas_xaod_executor()
     tree = executor.apply_ast_transformations(copy.deepcopy(query.query_ast))
     executor.write_cpp_files(tree, directory)
@@ -159,11 +159,11 @@ def test_types_of_any_expression(tmp_path_factory: pytest.TempPathFactory, colum
         query = PHYS.Select(f"lambda e: {{{pairs}}}")
         expected = generated(query, tmp_path_factory.mktemp("generated"))
     except (AssertionError, TypeError, ValueError):
-        reject()  # func_adl takes no such query, or makes no code of it
+        reject()  # func_adl or the code generator rejects it, too.
     assert str(from_func_adl(query).type) == expected
 
 
-def test_jets_with_no_file_and_no_server():
+def test_types_need_no_file_and_no_server():
     assert str(from_func_adl(QUERIES["single"]).type) == "{col1: var * float64}"
 
 
@@ -171,11 +171,11 @@ def test_attributes_that_are_vectors():
     query = PHYS.SelectMany(lambda e: e.Jets(JETS)).Select(
         lambda j: {"hits": j.getAttribute[cpp_vfloat]("hits"), "pt": j.pt()}
     )
-    for one in both(query):
-        assert str(from_func_adl(one).type) == "{hits: var * float32, pt: float64}"
+    for spelling in both(query):
+        assert str(from_func_adl(spelling).type) == "{hits: var * float32, pt: float64}"
 
 
-def test_type_that_no_tree_holds_is_asked_for():
+def test_type_that_no_tree_holds_must_be_added():
     query = PHYS.Select(
         lambda e: {
             "kind": e.Muons().Select(lambda m: m.muonType()),
@@ -184,15 +184,15 @@ def test_type_that_no_tree_holds_is_asked_for():
     )
     with pytest.raises(FormError, match=r"these columns: kind \(var \* \?\)\."):
         from_func_adl(query)
-    told = from_func_adl(query, {"kind": "var * int32"})
-    assert str(told.type) == "{kind: var * int32, pt: var * float64}"
+    form = from_func_adl(query, {"kind": "var * int32"})
+    assert str(form.type) == "{kind: var * int32, pt: var * float64}"
 
 
-# Queries without types, as Uproot runs them
+# Queries without types, for Uproot
 
 
 @pytest.mark.parametrize(
-    ("query", "asked"),
+    ("query", "untyped"),
     [
         ("e: {'x': e.x, 'v': e['v'], 'n': e.v.Count()}", {"x": "?", "v": "?"}),
         ("e: {'v': e.v.Select(lambda p: p / 1000), 'c': e.n > 2}", {"v": "var * ?", "c": "?"}),
@@ -202,30 +202,30 @@ def test_type_that_no_tree_holds_is_asked_for():
         ("e: (e.x, e.v)", {"0": "?", "1": "?"}),
     ],
 )
-def test_what_uproot_makes_is_asked_for(inputs: list[Path], query: str, asked: dict[str, str]):
-    made = UprootDataset(str(inputs[0]), "events").Select(f"lambda {query}")
-    found = generate_function(made.query_ast)()
-    kinds = {name: str(found[name].type.content) for name in asked}
-    for one in both(made):
-        if asked:
-            with pytest.raises(FormError, match="does not tell the types") as caught:
-                from_func_adl(one)
-            assert re.findall(r"(\w+) \((.*?)\)(?:, |\. )", str(caught.value)) == [*asked.items()]
+def test_types_of_uproot_must_be_added(inputs: list[Path], query: str, untyped: dict[str, str]):
+    uproot_query = UprootDataset(str(inputs[0]), "events").Select(f"lambda {query}")
+    events = generate_function(uproot_query.query_ast)()
+    types = {name: str(events[name].type.content) for name in untyped}
+    for spelling in both(uproot_query):
+        if untyped:
+            with pytest.raises(FormError, match="does not define the types") as caught:
+                from_func_adl(spelling)
+            assert re.findall(r"(\w+) \((.*?)\)(?:, |\. )", str(caught.value)) == [*untyped.items()]
             example = re.search(r"form=\(query, (\{.*\})\)\.$", str(caught.value))
             assert example is not None
-            assert eval(example[1]).keys() == asked.keys()  # noqa: S307
-        form = from_func_adl(one, kinds)
-        assert form.fields == found.fields
+            assert eval(example[1]).keys() == untyped.keys()  # noqa: S307
+        form = from_func_adl(spelling, types)
+        assert form.fields == events.fields
         for name in form.fields:
-            assert str(form.content(name).type) == str(found[name].type.content)
+            assert str(form.content(name).type) == str(events[name].type.content)
 
 
 def test_queries_of_the_official_client():
     of_uproot = servicex_query.FuncADL_Uproot().FromTree("events")
     written = of_uproot.Select("lambda e: {'x': e['x'], 'n': e.v.Count()}")
-    given = servicex_query.FuncADL_Uproot()
-    given.set_provided_qastle(written.generate_selection_string())
-    for query in (written, given):
+    qastle_query = servicex_query.FuncADL_Uproot()
+    qastle_query.set_provided_qastle(written.generate_selection_string())
+    for query in (written, qastle_query):
         with pytest.raises(FormError, match=r"these columns: x \(\?\)\."):
             from_func_adl(query)
         assert str(from_func_adl(query, {"x": "float64"}).type) == "{x: float64, n: int64}"
@@ -235,8 +235,8 @@ def test_queries_of_the_official_client():
     )
     with pytest.raises(FormError, match=r"these columns: eta \(var \* \?\)\."):
         from_func_adl(untyped)
-    told = from_func_adl(untyped, {"eta": "var * float32"})
-    assert str(told.type) == "{pt: var * float64, n: int32, eta: var * float32}"
+    form = from_func_adl(untyped, {"eta": "var * float32"})
+    assert str(form.type) == "{pt: var * float64, n: int32, eta: var * float32}"
 
 
 def test_flattened_query_of_uproot(inputs: list[Path]):
@@ -247,8 +247,8 @@ def test_flattened_query_of_uproot(inputs: list[Path]):
     )
     with pytest.raises(FormError, match=r"these columns: p \(\?\)\."):
         from_func_adl(query)
-    found = generate_function(query.query_ast)()
-    assert str(from_func_adl(query, {"p": "float64"}).type) == str(found.type.content)
+    events = generate_function(query.query_ast)()
+    assert str(from_func_adl(query, {"p": "float64"}).type) == str(events.type.content)
 
 
 def test_uproot_has_no_name_for_a_single_column(inputs: list[Path]):
@@ -257,7 +257,7 @@ def test_uproot_has_no_name_for_a_single_column(inputs: list[Path]):
         from_func_adl(query)
 
 
-# Types that Python's annotations tell
+# Types of Python's annotations
 
 
 class Muon:
@@ -301,33 +301,33 @@ def test_types_of_annotations():
 # Real files
 
 
-def test_real_result_of_cpp(data: Path, finished: Callable[..., str]):
-    """It was made by code like that of this query."""
+def test_form_of_a_real_result_of_cpp(data: Path, finished: Callable[..., str]):
+    """The result of a query like this one."""
     path = data / "0fc6e51a5ea6dea107c195591d20a1b2-15.26710677._000019.pool.root.1"
     form = QUERIES["named"]
     events = from_servicex(finished([path], "treeme"), form=form)
     assert str(events._meta.type) == "## * {JetPt: var * float64}"
-    found = events.compute()
-    assert str(found.type) == "50000 * {JetPt: var * float64}"
-    assert ak.count(found.JetPt) == 135_013
+    computed = events.compute()
+    assert str(computed.type) == "50000 * {JetPt: var * float64}"
+    assert ak.count(computed.JetPt) == 135_013
 
 
-def test_real_file_as_uproot_reads_it(data: Path, tmp_path: Path):
+def test_form_of_a_real_file_read_by_uproot(data: Path, tmp_path: Path):
     query = UprootDataset(str(data / "uproot-HZZ.root"), "events").Select(
         "lambda e: {'met': e.MET_px, 'px': e.Jet_Px.Select(lambda p: p * 2), 'n': e.Jet_Px.Count()}"
     )
     with uproot.recreate(tmp_path / "result.root") as file:
-        made = generate_function(query.query_ast)()
-        file.mktree("servicex", {name: made[name] for name in made.fields})
+        expected = generate_function(query.query_ast)()
+        file.mktree("servicex", {name: expected[name] for name in expected.fields})
     form = from_func_adl(query, {"met": "float32", "px": "var * float32"})
     result = ResultFile(1, datetime.now(UTC), "a", "a", 1, 0)
     source = ResultSource(result, lambda _: Location("", path=str(tmp_path / "result.root")), "a")
-    found = ak.Array(read(source, form, None, None))
-    assert str(found.type) == f"2421 * {form.type}"
-    assert ak.array_equal(found.px, made.px)
+    events = ak.Array(read(source, form, None, None))
+    assert str(events.type) == f"2421 * {form.type}"
+    assert ak.array_equal(events.px, expected.px)
 
 
-# Given to a request
+# The form of a request
 
 
 def test_form_of_a_running_request(
@@ -338,32 +338,36 @@ def test_form_of_a_running_request(
     for form in both(QUERIES["single"]):
         events = from_servicex(request_id, form=form)
         assert str(events._meta.type) == "## * {col1: var * float64}"
-    wanted = {"col1": "var * float32"}
-    events = from_servicex(request_id, form=(QUERIES["single"], wanted))
+    types = {"col1": "var * float32"}
+    events = from_servicex(request_id, form=(QUERIES["single"], types))
     assert str(events._meta.type) == "## * {col1: var * float32}"
     assert service.traffic.calls.keys() <= {"status", "token"}
 
 
-def test_results_of_what_uproot_would_make(finished: Callable[..., str], inputs: list[Path]):
+def test_added_types_are_those_of_the_results(finished: Callable[..., str], inputs: list[Path]):
     query = UprootDataset(str(inputs[0]), "events").Select("lambda e: {'x': e.x, 'v': e.v}")
     types = {"x": "float64", "v": "var * float64"}
     events = from_servicex(finished(inputs), form=(query, types))
     assert ak.sum(events.v).compute() == 9 * sum(0.5 + index for index in range(4))
 
 
-# What is no query
+# Invalid queries
 
 
 @pytest.mark.parametrize(
     ("query", "types", "words"),
     [
-        ("(call Select", None, "no qastle text"),
-        ("(nope 1 2)", None, "no qastle text: Unknown composite node type: nope"),
-        ("pt", None, "no func_adl query"),
-        (5, None, "no func_adl query"),
-        (QUERIES["single"], {"pt": "float64"}, "makes no column 'pt'; it makes col1"),
-        (QUERIES["single"], {"col1": "float64"}, r"Say 'var \* float64'"),
-        (QUERIES["single"], {"col1": "quux"}, "'quux' of the column 'col1' is no datashape"),
+        ("(call Select", None, "not valid qastle"),
+        ("(nope 1 2)", None, "not valid qastle: Unknown composite node type: nope"),
+        ("pt", None, "not a func_adl query"),
+        (5, None, "not a func_adl query"),
+        (QUERIES["single"], {"pt": "float64"}, "has no column 'pt'; it has col1"),
+        (QUERIES["single"], {"col1": "float64"}, r"Use 'var \* float64'"),
+        (
+            QUERIES["single"],
+            {"col1": "quux"},
+            "'quux' of the column 'col1' is not a valid datashape",
+        ),
         (
             "(call Select (call EventDataset) (lambda (list e) (dict (list e) (list 1))))",
             None,
@@ -371,7 +375,7 @@ def test_results_of_what_uproot_would_make(finished: Callable[..., str], inputs:
         ),
     ],
 )
-def test_no_query(query: Any, types: Any, words: str):
+def test_invalid_query_is_an_error(query: Any, types: Any, words: str):
     with pytest.raises(FormError, match=words):
         from_func_adl(query, types)
 

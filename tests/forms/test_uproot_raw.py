@@ -45,7 +45,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"expressions": ["Jet_pt * x"], "cut": "n < 0"}, '{"Jet_pt * x": var * float64}'),
     ],
 )
-def test_what_a_query_makes(sample: Path, query: dict[str, Any], expected: str):
+def test_form_of_a_query(sample: Path, query: dict[str, Any], expected: str):
     whole = [{**EVENTS, **query}]
     parquet = from_uproot_raw(whole, sample, result_format="parquet")
     assert str(parquet.type) == expected
@@ -56,7 +56,7 @@ def test_what_a_query_makes(sample: Path, query: dict[str, Any], expected: str):
     assert all(str(tree.content(f"n{name}").type) == "int32" for name in jagged)
 
 
-def test_ways_of_writing_a_query(sample: Path):
+def test_spellings_of_a_query(sample: Path):
     client = servicex_query.UprootRaw([{**EVENTS, "filter_name": "Jet_pt"}])
     plain = [{**EVENTS, "filter_name": "Jet_pt"}]
     histograms = servicex_query.UprootRaw([*client.query, {"copy_histograms": "h"}])
@@ -80,14 +80,12 @@ def test_query_of_several_trees(sample: Path):
         from_uproot_raw(query, sample)
     with pytest.raises(TreeNotFoundError, match="no tree 'less'"):
         from_uproot_raw(query, sample, "less")
-    same = [{"treename": {"events": "one", "more": "two"}, "expressions": {"n": "x"}}]
-    del same[0]["expressions"]
-    same[0]["filter_name"] = "nothing"  # type: ignore[assignment]
+    nothing = [{"treename": {"events": "one", "more": "two"}, "filter_name": "nothing"}]
     with pytest.raises(FormError, match="selects no branch of the tree 'events'"):
-        from_uproot_raw(same, sample)
+        from_uproot_raw(nothing, sample)
 
 
-def test_parquet_of_several_trees_tells_them_apart(tmp_path: Path):
+def test_parquet_of_several_trees_has_their_names(tmp_path: Path):
     with uproot.recreate(tmp_path / "a.root") as file:
         for name in ("one", "two"):
             file.mktree(name, {"x": np.arange(3.0)})
@@ -99,37 +97,42 @@ def test_parquet_of_several_trees_tells_them_apart(tmp_path: Path):
 @pytest.mark.parametrize(
     ("query", "words"),
     [
-        (5, "5 is no uproot-raw query"),
-        ([], "no uproot-raw query: .* at least one object"),
-        ("[", "no uproot-raw query: Expecting value"),
-        ([{"copy_histograms": "h"}], "no uproot-raw query: .* at least one object"),
-        ([5], "no uproot-raw query"),
-        ([{"treename": "events", "quux": 1}], "no uproot-raw query: .*'quux'"),
-        ([{"treename": "events", "cut": np.float64}], "no uproot-raw query: .*JSON serializable"),
+        (5, "5 is not a valid uproot-raw query"),
+        ([], "not a valid uproot-raw query: .* at least one object"),
+        ("[", "not a valid uproot-raw query: Expecting value"),
+        ([{"copy_histograms": "h"}], "not a valid uproot-raw query: .* at least one object"),
+        ([5], "not a valid uproot-raw query"),
+        ([{"treename": "events", "quux": 1}], "not a valid uproot-raw query: .*'quux'"),
+        (
+            [{"treename": "events", "cut": np.float64}],
+            "not a valid uproot-raw query: .*JSON serializable",
+        ),
         ([{"treename": "nowhere"}], "cannot be run on the sample '.*sample.root': .*nowhere"),
         ([{**EVENTS, "expressions": "quux"}], "cannot be run on the sample .*quux"),
         ([{**EVENTS, "cut": "x >"}], "cannot be run on the sample .*SyntaxError"),
     ],
 )
-def test_query_that_cannot_be_run(sample: Path, query: Any, words: str):
+def test_query_that_cannot_be_run_is_an_error(sample: Path, query: Any, words: str):
     with pytest.raises(FormError, match=words):
         from_uproot_raw(query, sample)
 
 
-def test_sample_that_is_not_there(tmp_path: Path):
-    with pytest.raises(FormError, match=r"no sample '.*nowhere\.root' to run the query on"):
+def test_missing_sample_is_an_error(tmp_path: Path):
+    with pytest.raises(
+        FormError, match=r"sample '.*nowhere\.root' to run the query on does not exist"
+    ):
         from_uproot_raw([EVENTS], tmp_path / "nowhere.root")
 
 
-@pytest.mark.parametrize("kind", ["root-file", "root-rntuple", "parquet"])
+@pytest.mark.parametrize("result_format", ["root-file", "root-rntuple", "parquet"])
 def test_form_is_that_of_the_requests_format(
-    finished: Callable[..., str], inputs: list[Path], kind: str
+    finished: Callable[..., str], inputs: list[Path], result_format: str
 ):
     query = servicex_query.UprootRaw([{**EVENTS, "filter_name": ["v", "x"], "cut": "x > 105"}])
     selection = query.generate_selection_string()
-    request_id = finished(inputs, None, selection=selection, result_format=kind)
+    request_id = finished(inputs, None, selection=selection, result_format=result_format)
     events = from_servicex(request_id, form=(query, inputs[0]))
-    assert ("nv" in events.fields) == (kind == "root-file")
-    found = events.compute()
-    assert found.type == from_servicex(request_id).compute().type
-    assert len(found) == 24
+    assert ("nv" in events.fields) == (result_format == "root-file")
+    computed = events.compute()
+    assert computed.type == from_servicex(request_id).compute().type
+    assert len(computed) == 24

@@ -20,7 +20,6 @@ from dask_awkward.lib.inspect import report_necessary_buffers
 from servicex_layer import UprootLoadLayer, from_servicex
 from servicex_layer.errors import SchemaMismatchError
 from servicex_layer.local import LocalServiceX
-from servicex_layer.transport import _byte_source as transfer
 
 dak: Any = dask_awkward
 FORMATS = ["root-file", "root-rntuple", "parquet"]
@@ -148,7 +147,7 @@ def test_the_number_of_events_reads_no_column(
 def long_lists(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Write lists whose items make up most of the file: a TTree, and an RNTuple of records."""
     chance = np.random.default_rng(5)
-    counts = chance.integers(0, 40, 4000)
+    counts = chance.integers(0, 400, 4000)
     values = ak.unflatten(chance.normal(size=counts.sum()), counts)
     paths = {kind: tmp_path_factory.mktemp("long") / f"{kind}.root" for kind in ("tree", "ntuple")}
     with uproot.recreate(paths["tree"], compression=None) as file:
@@ -172,7 +171,6 @@ def long_lists(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_lengths_of_lists_are_read_without_their_items(
     request_of: Callable[..., str],
     long_lists: dict[str, Path],
-    monkeypatch: pytest.MonkeyPatch,
     kind: str,
     result_format: str,
     share: float,
@@ -180,8 +178,6 @@ def test_lengths_of_lists_are_read_without_their_items(
 ):
     if column == "muons" and kind == "tree":
         pytest.skip("a TTree has no lists of records")
-    for name in ("_HEAD", "_TAIL", "_AHEAD"):
-        monkeypatch.setattr(transfer, name, 2000)
     with uproot.open(long_lists[kind]) as file:
         lists = file["events"].arrays()[column]
     events, report = from_servicex(request_of(long_lists[kind], result_format), report=True)

@@ -131,5 +131,5 @@ def test_failures_are_an_error_if_the_backend_does_not_list_them(
     with LocalServiceX(version=2024, store="s3") as service:
         use_service(service)
         request_id = service.submit(inputs, tree="events")
-        with pytest.raises(BackendError, match="does not tell which files"):
+        with pytest.raises(BackendError, match="does not list which files"):
             failures(request_id)

@@ -17,7 +17,7 @@ FORM = "{x: float64, n: int32, v: var * float64}"
 
 @pytest.fixture
 def configure(tmp_path: Path) -> Iterator[Callable[..., None]]:
-    """Have a servicex.yaml with one backend."""
+    """Write a servicex.yaml with one backend, and use it."""
     settings = {"retry-timeout": "300ms", "connect-timeout": "200ms", "read-timeout": "200ms"}
     with dask.config.set({f"servicex-layer.{name}": value for name, value in settings.items()}):
 
@@ -30,7 +30,7 @@ def configure(tmp_path: Path) -> Iterator[Callable[..., None]]:
     dask.config.set({"servicex-layer.config-path": None})
 
 
-def test_no_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_no_servicex_yaml_is_a_config_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(errors.ConfigError, match=r"servicex\.yaml") as caught:
@@ -38,12 +38,12 @@ def test_no_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert str(tmp_path) in str(caught.value)
 
 
-def test_unknown_backend(service: LocalServiceX):
+def test_an_unknown_backend_is_named(service: LocalServiceX):
     with pytest.raises(errors.UnknownBackendError, match=r"'nowhere'.* local"):
         from_servicex("a-request", "nowhere", form=FORM)
 
 
-def test_backend_that_nobody_listens_at(configure: Callable[..., None]):
+def test_a_backend_that_refuses_connections_is_unreachable(configure: Callable[..., None]):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
@@ -54,7 +54,7 @@ def test_backend_that_nobody_listens_at(configure: Callable[..., None]):
         assert word in str(caught.value)
 
 
-def test_backend_that_never_answers(configure: Callable[..., None]):
+def test_a_backend_that_never_answers_is_unreachable(configure: Callable[..., None]):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -65,7 +65,7 @@ def test_backend_that_never_answers(configure: Callable[..., None]):
 
 
 @pytest.mark.parametrize("url", ["ftp://servicex.example", "servicex.example", "http://["])
-def test_backend_whose_url_is_none(configure: Callable[..., None], url: str):
+def test_a_backend_with_an_invalid_url_is_unreachable(configure: Callable[..., None], url: str):
     configure(url)
     with pytest.raises(errors.BackendUnreachableError) as caught:
         from_servicex("a-request", form=FORM)
@@ -73,19 +73,23 @@ def test_backend_whose_url_is_none(configure: Callable[..., None], url: str):
 
 
 @pytest.mark.parametrize("body", [b"<html>Welcome</html>", b"[]", b"{}"])
-def test_backend_that_is_no_servicex(configure: Callable[..., None], serve: Any, body: bytes):
+def test_another_kind_of_server_is_a_protocol_error(
+    configure: Callable[..., None], serve: Any, body: bytes
+):
     configure(serve(lambda _method, _path: (200, body, {})))
     with pytest.raises(errors.ProtocolError, match="really a ServiceX server"):
         from_servicex("a-request", form=FORM)
 
 
-def test_unknown_request(service: LocalServiceX):
+def test_an_unknown_request_is_named(service: LocalServiceX):
     with pytest.raises(errors.UnknownRequestError, match=f"local at {service.url}.*'a-request'"):
         from_servicex("a-request", form=FORM)
 
 
 @pytest.mark.parametrize("token", ["", "a.bad.secret"])
-def test_rejected_token(configure: Callable[..., None], service: LocalServiceX, token: str):
+def test_a_rejected_token_is_an_authorization_error(
+    configure: Callable[..., None], service: LocalServiceX, token: str
+):
     configure(service.url, token)
     with pytest.raises(errors.AuthorizationError, match=r"new .*servicex\.yaml") as caught:
         from_servicex("a-request", form=FORM)
@@ -99,7 +103,7 @@ def two_trees(tmp_path: Path, write_file: Callable[..., Path]) -> Path:
     return write_file(tmp_path / "two.root", signal=columns, background=columns)
 
 
-def test_choice_of_trees(service: LocalServiceX, two_trees: Path):
+def test_several_trees_need_a_choice(service: LocalServiceX, two_trees: Path):
     request_id = service.submit([two_trees], tree=["signal", "background"], manual=True)
     service.release(request_id, 0)
     with pytest.raises(errors.AmbiguousTreeError, match=r"signal.*background"):
@@ -113,7 +117,7 @@ def test_choice_of_trees(service: LocalServiceX, two_trees: Path):
 
 
 @pytest.mark.parametrize("scheduler", ["sync", "cluster_of_processes"], indirect=True)
-def test_form_that_a_file_does_not_match(
+def test_a_form_that_differs_from_a_file_is_a_schema_mismatch(
     finished: Callable[..., str], inputs: list[Path], scheduler: str
 ):
     request_id = finished(inputs[:1])
@@ -126,12 +130,12 @@ def test_form_that_a_file_does_not_match(
 
 
 @pytest.mark.parametrize("form", ["{x: float", "float64", 5])
-def test_form_that_is_none(form: Any):
+def test_an_invalid_form_is_a_form_error(form: Any):
     with pytest.raises(errors.FormError):
         from_servicex("a-request", form=form)
 
 
-def test_corrupt_result(finished: Callable[..., str], inputs: list[Path], stored: Any):
+def test_a_corrupt_result_is_named(finished: Callable[..., str], inputs: list[Path], stored: Any):
     request_id = finished(inputs)
     path = stored(request_id, 2)
     path.write_bytes(path.read_bytes()[:100])
@@ -140,7 +144,9 @@ def test_corrupt_result(finished: Callable[..., str], inputs: list[Path], stored
         events.x.compute()
 
 
-def test_canceled_request(service: LocalServiceX, submit: Callable[..., str], inputs: list[Path]):
+def test_a_canceled_request_is_an_error(
+    service: LocalServiceX, submit: Callable[..., str], inputs: list[Path]
+):
     request_id = submit(inputs)
     events = from_servicex(request_id, form=FORM)
     _call(service, f"/servicex/transformation/{request_id}/cancel")
@@ -160,7 +166,7 @@ def _call(service: LocalServiceX, path: str) -> None:
     httpx.get(service.url + path, headers=headers).raise_for_status()
 
 
-def test_nothing_happens_for_too_long(submit: Callable[..., str], inputs: list[Path]):
+def test_waiting_ends_with_the_timeout(submit: Callable[..., str], inputs: list[Path]):
     events = from_servicex(submit(inputs), form=FORM)
     with (
         dask.config.set({"servicex-layer.timeout": "200ms"}),
@@ -169,6 +175,6 @@ def test_nothing_happens_for_too_long(submit: Callable[..., str], inputs: list[P
         events.x.compute(scheduler="sync")
 
 
-def test_register_without_a_client():
+def test_register_needs_a_client():
     with pytest.raises(errors.InvalidArgumentError, match="no Dask client"):
         register()

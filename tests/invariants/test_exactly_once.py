@@ -1,8 +1,6 @@
-"""Invariant 1 with real parts: rows late and tied, counters that lag, files that fail."""
+"""Every file is read once, with late and tied rows, lagging counters and failing files."""
 
 from __future__ import annotations
-
-import contextlib
 
 import numpy as np
 import pytest
@@ -37,29 +35,21 @@ def unruly_service():
     )
     with LocalServiceX(
         delay=0.1, lookup_time=0.2, seed=7, authentication=True, faults=faults
-    ) as it:
-        yield it
-
-
-def warned(scheduler, request_id):
-    """Expect to be told of the failed files; what other processes say is theirs."""
-    if scheduler == "processes":
-        return contextlib.nullcontext()
-    return pytest.warns(FailedFilesWarning, match=f"{request_id}: 2 of {COUNT} files failed")
+    ) as service:
+        yield service
 
 
 @pytest.mark.every_scheduler
-def test_every_successful_file_is_read_once(
-    scheduler, unruly_service, use_service, numbered, monkeypatch
-):
+def test_every_successful_file_is_read_once(scheduler, unruly_service, use_service, numbered):
     use_service(unruly_service)
-    monkeypatch.setenv("DASK_SERVICEX_LAYER__SETTLE", "2.5s")
     request_id = unruly_service.submit(numbered, tree="events")
     events = sxl.from_servicex(request_id, form="{event: int64}")
-    with warned(scheduler, request_id):
+    with pytest.warns(FailedFilesWarning, match=f"{request_id}: 2 of {COUNT} files failed"):
         partitions = compute(*events.event.to_delayed())
-    found = [partition.tolist() for partition in partitions]
-    whole = [[10 * index + i for i in range(3)] for index in range(COUNT) if index not in FAILING]
-    assert sorted(found[: len(whole)]) == whole
-    assert found[len(whole) :] == [[]] * len(FAILING)
+    events_read = [partition.tolist() for partition in partitions]
+    expected = [
+        [10 * index + i for i in range(3)] for index in range(COUNT) if index not in FAILING
+    ]
+    assert sorted(events_read[: len(expected)]) == expected
+    assert events_read[len(expected) :] == [[]] * len(FAILING)
     assert partitions[-1].type.content == partitions[0].type.content

@@ -1,81 +1,112 @@
 from __future__ import annotations
 
-import time
+import itertools
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
+import httpx
 import pytest
 import tenacity
-from hypothesis import given
+from fake_clock import AutomaticClock  # type: ignore[import-not-found]
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from servicex_layer.net._retry import TransientError, retry_after, retry_policy
+from servicex_layer.net import TransientError, json_or_none, retry_after, retry_policy
 
 NOW = datetime(2026, 11, 22, 23, 0, tzinfo=UTC)
 
 
-def tries(budget: float, asked: float | None, most: int = 10**6) -> list[float]:
-    """Tell when each try of a call begins that fails so many times."""
-    begun: list[float] = []
+def attempt_times(retry_timeout: float, pause: float | None, failures: int = 10**6) -> list[float]:
+    """Return the times, in seconds, of all attempts of a call that fails so many times."""
+    clock = AutomaticClock()
+    start = clock.monotonic()
+    times: list[float] = []
 
     def fail() -> None:
-        begun.append(time.monotonic())
-        if len(begun) <= most:
-            raise TransientError("busy", asked)
+        times.append(clock.monotonic() - start)
+        if len(times) <= failures:
+            raise TransientError("busy", pause)
 
+    policy = retry_policy(retry_timeout, clock.monotonic)
     try:
-        tenacity.Retrying(**retry_policy(budget))(fail)
+        tenacity.Retrying(**policy, sleep=clock.advance)(fail)
     except tenacity.RetryError:
-        assert len(begun) <= most
-    return [one - begun[0] for one in begun]
+        assert len(times) <= failures
+    return times
 
 
-def test_the_last_try_is_at_the_end_of_the_budget():
-    begun = tries(0.3, None)
-    assert len(begun) > 1
-    assert 0.29 < begun[-1] < 1
+@settings(deadline=None)
+@given(st.floats(0.001, 1000))
+def test_the_last_attempt_is_made_when_the_timeout_ends(retry_timeout):
+    times = attempt_times(retry_timeout, None)
+    assert len(times) > 1
+    assert times[-1] == pytest.approx(retry_timeout, abs=1e-6)
 
 
-def test_pauses_are_jittered():
-    assert len({round(tries(60, None, most=1)[1], 4) for _ in range(5)}) == 5
+def test_pauses_grow_and_are_jittered():
+    runs = [attempt_times(1000, None) for _ in range(5)]
+    assert len({times[1] for times in runs}) == 5
+    for times in runs:
+        pauses = [after - before for before, after in itertools.pairwise(times)]
+        assert max(pauses) <= 5.0
+        assert max(pauses[:3]) <= 0.8 < max(pauses)
 
 
-def test_a_server_that_asks_for_time_gets_it_within_the_budget():
-    assert tries(60, 0.3, most=1)[1] >= 0.3
-    assert len(begun := tries(0.2, 86400)) in (2, 3)
-    assert begun[-1] < 1
+def test_a_pause_that_the_server_asks_for_is_kept_within_the_timeout():
+    assert attempt_times(60, 7.0, failures=1) == [0.0, 7.0]
+    assert attempt_times(0.2, 86400) == [0.0, pytest.approx(0.2)]
 
 
-def test_no_budget_is_one_try():
-    assert len(tries(0.0, None)) == 1
+def test_without_a_timeout_there_is_one_attempt():
+    assert attempt_times(0.0, None) == [0.0]
 
 
-def test_at_once():
-    assert tries(60, 0.0, most=20)[-1] < 0.2
+def test_a_pause_of_zero_retries_immediately():
+    assert attempt_times(60, 0.0, failures=20) == [0.0] * 21
+
+
+def test_other_errors_are_not_retried():
+    def fail() -> None:
+        raise ValueError("wrong")
+
+    with pytest.raises(ValueError, match="wrong"):
+        tenacity.Retrying(**retry_policy(60))(fail)
 
 
 @given(st.integers(1, 10**6))
-def test_retry_after_is_seconds_or_a_date_by_the_servers_clock(seconds):
+def test_retry_after_is_a_number_of_seconds_or_a_date_by_the_servers_clock(seconds):
     assert retry_after({"Retry-After": str(seconds)}) == seconds
     date = {"Date": format_datetime(NOW, usegmt=True)}
-    until = format_datetime(NOW + timedelta(seconds=seconds), usegmt=True)
-    assert retry_after({"Retry-After": until, **date}) == seconds
+    future = format_datetime(NOW + timedelta(seconds=seconds), usegmt=True)
+    assert retry_after({"Retry-After": future, **date}) == seconds
     past = format_datetime(NOW - timedelta(seconds=seconds), usegmt=True)
     assert retry_after({"Retry-After": past, **date}) is None
 
 
-def test_retry_after_without_a_date_of_the_answer():
-    until = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
-    assert 90 < (retry_after({"Retry-After": until}) or 0) <= 100
+def test_retry_after_is_by_this_machines_clock_if_the_answer_has_no_date():
+    future = format_datetime(datetime.now(UTC) + timedelta(seconds=1000), usegmt=True)
+    assert 0 < (retry_after({"Retry-After": future}) or 0) <= 1000
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "nan", "inf", "soon", "1e9", "Sun, 22 Nov 2026"])
-def test_retry_after_that_says_nothing(text):
+def test_an_invalid_retry_after_is_ignored(text):
     assert retry_after({"Retry-After": text}) is None
+
+
+def test_a_missing_retry_after_is_no_pause():
     assert retry_after({}) is None
 
 
 @given(st.text())
-def test_retry_after_of_any_text(text):
-    wanted = retry_after({"Retry-After": text})
-    assert wanted is None or wanted > 0
+def test_retry_after_of_any_text_is_positive_or_ignored(text):
+    pause = retry_after({"Retry-After": text})
+    assert pause is None or pause > 0
+
+
+def test_json_or_none_parses_json():
+    assert json_or_none(httpx.Response(200, content=b'{"a": 1}')) == {"a": 1}
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"\xff", b"[" * 100_000])
+def test_json_or_none_of_anything_else_is_none(body):
+    assert json_or_none(httpx.Response(200, content=body)) is None

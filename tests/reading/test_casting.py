@@ -22,7 +22,7 @@ def column(datashape: str) -> ak.forms.Form:
     return as_form(f"{{c: {datashape}}}").content("c")
 
 
-def conformed(array: ak.Array, datashape: str) -> ak.Array:
+def cast_column(array: ak.Array, datashape: str) -> ak.Array:
     return ak.Array(
         cast_to_form(array.layout, column(datashape), "c", "Result 'a.root' of request R")
     )
@@ -61,18 +61,18 @@ def test_lossless_casts_keep_every_value(data: st.DataObject):
             ak.contents.NumpyArray(np.array([v for row in values for v in row], dtype=narrow)),
         )
     )
-    wanted = f"?{wide}" if optional else wide
+    datashape = f"?{wide}" if optional else wide
     if jagged:
-        wanted, expected = f"var * {wanted}", array
+        datashape, expected = f"var * {datashape}", array
     else:
         expected = ak.flatten(array)
-    cast = conformed(expected, wanted)
-    assert cast.layout.form.type == column(wanted).type
+    cast = cast_column(expected, datashape)
+    assert cast.layout.form.type == column(datashape).type
     assert cast.to_list() == expected.to_list()
 
 
 @pytest.mark.parametrize(
-    ("array", "wanted"),
+    ("array", "datashape"),
     [
         (ak.Array(["one", "", "three"]), "?string"),
         (ak.Array([["a"], [], ["b", "c"]]), "var * string"),
@@ -94,24 +94,24 @@ def test_lossless_casts_keep_every_value(data: st.DataObject):
         (ak.Array(np.array(["2026-11-22"], dtype="M8[s]")), "datetime64[us]"),
     ],
 )
-def test_other_lossless_casts(array: ak.Array, wanted: str):
-    cast = conformed(array, wanted)
+def test_other_casts_that_keep_every_value(array: ak.Array, datashape: str):
+    cast = cast_column(array, datashape)
     assert cast.to_list() == array.to_list()
-    assert cast.layout.form.type == column(wanted).type
+    assert cast.layout.form.type == column(datashape).type
 
 
 @pytest.mark.parametrize("dtype", ["int64", "uint64"])
-def test_integer_that_float64_does_not_hold(dtype: str):
+def test_integer_that_float64_cannot_hold_is_an_error(dtype: str):
     array = ak.unflatten(np.array([2**53], dtype=dtype), [1, 0])
-    assert conformed(array, "var * float64").to_list() == [[2**53], []]
+    assert cast_column(array, "var * float64").to_list() == [[2**53], []]
     for beyond in (2**53 + 1, 2**63 - 1):
         array = ak.unflatten(np.array([1, beyond], dtype=dtype), [1, 1])
         with pytest.raises(SchemaMismatchError, match=f"'c'.*{dtype}.*integers beyond.*float64"):
-            conformed(array, "var * float64")
+            cast_column(array, "var * float64")
 
 
 @pytest.mark.parametrize(
-    ("array", "wanted"),
+    ("array", "datashape"),
     [
         (ak.Array(np.array([1], dtype=np.int64)), "int32"),
         (ak.Array(np.array([1], dtype=np.int64)), "float32"),
@@ -131,43 +131,43 @@ def test_integer_that_float64_does_not_hold(dtype: str):
         (ak.Array([{"a": 1, "b": 2}]), "{a: int64}"),
     ],
 )
-def test_lossy_casts_are_errors_that_name_file_column_and_both_types(array: ak.Array, wanted: str):
+def test_lossy_casts_are_errors_with_the_file_column_and_types(array: ak.Array, datashape: str):
     with pytest.raises(SchemaMismatchError) as caught:
-        conformed(array, wanted)
+        cast_column(array, datashape)
     message = str(caught.value)
-    words = ("request R", "a.root", "'c'", str(column(wanted).type), str(array.layout.form.type))
+    words = ("request R", "a.root", "'c'", str(column(datashape).type), str(array.layout.form.type))
     assert all(word in message for word in words)
-    # The line of code in it is right.
-    line = re.search(r"Say (form=.*)\.$", message)
+    # The code in the message is right.
+    line = re.search(r"Use (form=.*)\.$", message)
     assert line is not None
     form = eval(f"dict({line[1]})")["form"]  # noqa: S307
-    assert conformed(array, str(as_form(form).content("c").type)).to_list() == array.to_list()
+    assert cast_column(array, str(as_form(form).content("c").type)).to_list() == array.to_list()
 
 
-def test_fixed_shapes_in_forms_of_files():
+def test_fixed_shapes_may_be_lists():
     shaped, lists = ak.forms.NumpyForm("float64", inner_shape=(2,)), column("2 * float64")
     array = ak.Array(np.array([[1, 2], [3, 4]], dtype=np.float32))
-    for found in (array, ak.to_regular(ak.Array(array.to_list()))):
+    for stored in (array, ak.to_regular(ak.Array(array.to_list()))):
         for form in (shaped, lists):
-            cast = ak.Array(cast_to_form(found.layout, form, "c", "a.root"))
+            cast = ak.Array(cast_to_form(stored.layout, form, "c", "a.root"))
             assert str(cast.type) == "2 * 2 * float64"
             assert cast.to_list() == array.to_list()
 
 
-def test_correct_line_has_all_columns():
+def test_corrected_form_has_all_columns():
     whole = as_form("{met: float32, jets: var * {pt: float32, eta: float32}, n: int64}")
-    found = ak.Array([[{"pt": 1.5}]])
-    wanted = as_form("{jets: var * {pt: float32}}").content("jets")
+    array = ak.Array([[{"pt": 1.5}]])
+    form = as_form("{jets: var * {pt: float32}}").content("jets")
     with pytest.raises(SchemaMismatchError) as caught:
-        cast_to_form(found.layout, wanted, "jets", "a.root", whole)
+        cast_to_form(array.layout, form, "jets", "a.root", whole)
     assert str(caught.value).endswith(
-        "Say form='{met: float32, jets: var * {pt: float64, eta: float32}, n: int64}'."
+        "Use form='{met: float32, jets: var * {pt: float64, eta: float32}, n: int64}'."
     )
 
 
-def test_correct_part_of_a_long_form():
+def test_corrected_part_of_a_long_form():
     names = [f"a_rather_long_name_of_column_{number}" for number in range(100)]
     whole = RecordForm([NumpyForm("float32")] * 100, names)
     with pytest.raises(SchemaMismatchError) as caught:
         cast_to_form(ak.Array([1.5]).layout, NumpyForm("float32"), names[7], "a.root", whole)
-    assert str(caught.value).endswith(f"In the form, say '{names[7]}: float64'.")
+    assert str(caught.value).endswith(f"In the form, use '{names[7]}: float64'.")

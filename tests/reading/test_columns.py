@@ -1,27 +1,15 @@
 from __future__ import annotations
 
 import pytest
-from awkward.forms import ListOffsetForm, NumpyForm, RecordForm
 
 from servicex_layer.forms import as_form
-from servicex_layer.reading._columns import datashape_of, select_columns
-
-
-def test_datashape_drops_what_is_for_people():
-    list_of = ListOffsetForm("i64", NumpyForm("float32", parameters={"__doc__": "pT in GeV"}))
-    assert datashape_of(RecordForm([list_of], ["pt"])) == "{pt: var * float32}"
-
-
-def test_datashape_of_numbers_of_a_fixed_shape():
-    form = RecordForm([NumpyForm("float32", inner_shape=(2, 3))], ["m"])
-    assert datashape_of(form) == "{m: 2 * 3 * float32}"
-
+from servicex_layer.reading import missing_column_error, select_columns
 
 DOTTED = '{a: float64, "a.b": int32, c: var * {pt: float32, eta: ?{x: int8, y: int8}}, "c.d": bool}'
 
 
 @pytest.mark.parametrize(
-    ("columns", "chosen"),
+    ("columns", "selected"),
     [
         ({"a"}, "{a: float64}"),
         ({"a.b"}, '{"a.b": int32}'),
@@ -32,8 +20,13 @@ DOTTED = '{a: float64, "a.b": int32, c: var * {pt: float32, eta: ?{x: int8, y: i
         ({"nope", "a.nope", "c.nope"}, "{}"),
     ],
 )
-def test_select(columns: set[str], chosen: str):
+def test_selects_columns_and_fields(columns: set[str], selected: str):
     form = as_form(DOTTED)
-    assert select_columns(form, frozenset(columns)).type == as_form(chosen).type
+    assert select_columns(form, frozenset(columns)).type == as_form(selected).type
     whole = select_columns(form, frozenset(columns), nested=False)
     assert all(whole.content(name) == form.content(name) for name in whole.fields)
+
+
+def test_error_of_a_missing_column_lists_the_others():
+    error = missing_column_error("z", "Result 'a'", ["x", "y"])
+    assert str(error) == "The column 'z' is in the form but not in Result 'a', which has x, y."

@@ -1,9 +1,9 @@
-"""Columns of every type and format, as Uproot and pyarrow read them where the file is."""
+"""Columns of every type and format are equal to what Uproot and pyarrow read from the file."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,7 +13,6 @@ from typing import Any
 import awkward as ak
 import dask.config
 import hypothesis.strategies as st
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import uproot
@@ -22,47 +21,47 @@ from hypothesis import Phase, given, settings
 from strategies import BRANCH_NAMES, anything, in_ttree  # type: ignore[import-not-found]
 
 from servicex_layer._model import Location, ResultFile
-from servicex_layer.errors import TreeNotFoundError
-from servicex_layer.forms import as_form
-from servicex_layer.reading._read import read, read_form
-from servicex_layer.transport import _byte_source as transfer
-from servicex_layer.transport._result import ResultSource
+from servicex_layer.reading import open_bytes, select_columns
+from servicex_layer.transport import ObjectBytes, ResultSource
 
 # To explain a failure, Hypothesis traces all of Uproot and Awkward: that takes minutes.
 often = settings(max_examples=25, deadline=None, phases=set(Phase) - {Phase.explain})
-WHAT = "Result 'a' of request R"
-
-Read = Callable[..., ak.Array]
 
 
-class Way:
-    """A file is read from where it is, whole over HTTP, or by ranges over HTTP."""
+class Server:
+    """Serves one file, which is fetched whole or in ranges."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.body = b""
 
     def read(
-        self, path: Path, kind: str, columns: frozenset[str] | None = None, events: int = 1
+        self, path: Path, result_format: str, columns: frozenset[str] | None = None
     ) -> tuple[RecordForm, ak.Array]:
+        """Return the form of a file, and some of its columns."""
         self.body = path.read_bytes()
-        file = ResultFile(1, datetime.now(UTC), "a", "a", events, len(self.body), kind)
-
-        def locate(_: str | None) -> Location:
-            return Location(self.url)
-
-        form = read_form(ResultSource(file, locate, WHAT), None)
-        return form, ak.Array(read(ResultSource(file, locate, WHAT), form, columns, None))
+        file = ResultFile(1, datetime.now(UTC), "a", "a", 1, len(self.body), result_format)
+        location = Location(self.url)
+        source = ResultSource(file, lambda _: location, "Result 'a' of request R")
+        # Small ends and reads: the files are small, too.
+        body = ObjectBytes(source, location, end_size=64, read_ahead=64)
+        with open_bytes(body, result_format, None, source.description) as table:
+            form = table.form()
+            selected = select_columns(form, columns, nested=table.nested)
+            arrays = table.read(selected)
+            contents = [arrays[name] for name in selected.fields]
+            record = ak.contents.RecordArray(contents, selected.fields, length=table.entries)
+        return form, ak.Array(record)
 
 
 @pytest.fixture(scope="module", params=["whole", "ranges"])
-def way(request: pytest.FixtureRequest) -> Iterator[Way]:
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
-            body = chosen.body
+            body = files.body
             match = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
             if match:
                 start, stop = int(match[1]), min(int(match[2]) + 1, len(body))
@@ -78,27 +77,23 @@ def way(request: pytest.FixtureRequest) -> Iterator[Way]:
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
             pass
 
-    class Server(ThreadingHTTPServer):
+    class HTTPServer(ThreadingHTTPServer):
         block_on_close = False
         daemon_threads = True
 
         def handle_error(self, *_: Any) -> None:
-            """Say nothing of clients that went away."""
+            """Ignore clients that went away."""
 
-    server = Server(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever, args=(0.01,))
+    http_server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=http_server.serve_forever, args=(0.01,))
     thread.start()
-    chosen = Way(f"http://127.0.0.1:{server.server_address[1]}/a")
-    with pytest.MonkeyPatch.context() as patch:
-        # Files are small here.
-        for name in ("_HEAD", "_TAIL", "_AHEAD"):
-            patch.setattr(transfer, name, 64)
-        threshold = "1GB" if request.param == "whole" else 0
-        with dask.config.set({"servicex-layer.range-threshold": threshold}):
-            yield chosen
-    server.shutdown()
+    files = Server(f"http://127.0.0.1:{http_server.server_address[1]}/a")
+    threshold = "1GB" if request.param == "whole" else 0
+    with dask.config.set({"servicex-layer.range-threshold": threshold}):
+        yield files
+    http_server.shutdown()
     thread.join()
-    server.server_close()
+    http_server.server_close()
 
 
 @pytest.fixture(scope="module")
@@ -106,16 +101,16 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("types") / "a"
 
 
-def assert_same(found: ak.Array, expected: ak.Array) -> None:
-    assert found.type == expected.type
-    assert ak.array_equal(found, expected, equal_nan=True)
+def assert_same(array: ak.Array, expected: ak.Array) -> None:
+    assert array.type == expected.type
+    assert ak.array_equal(array, expected, equal_nan=True)
 
 
 # Columns
 
 
 def leaves(form: Any, path: str) -> Iterator[str]:
-    """Name what may be chosen, fields of records with dots."""
+    """Yield the names of a column and its fields, with dots."""
     yield path
     while not form.is_record and not form.is_numpy:
         form = form.content
@@ -125,7 +120,7 @@ def leaves(form: Any, path: str) -> Iterator[str]:
 
 
 def project(array: ak.Array, columns: frozenset[str]) -> ak.Array:
-    """Take columns of an array that is there as a whole."""
+    """Select columns of an array."""
 
     def take(layout: Any, prefix: str) -> Any:
         if not layout.is_record:
@@ -158,7 +153,7 @@ def choose(data: st.DataObject, form: RecordForm, *, nested: bool) -> frozenset[
 
 @often
 @given(st.data())
-def test_ttree(way: Way, path: Path, data: st.DataObject):
+def test_ttree_of_any_type(server: Server, path: Path, data: st.DataObject):
     length = data.draw(st.integers(1, 20))
     names = data.draw(st.lists(st.sampled_from(BRANCH_NAMES), min_size=1, max_size=5, unique=True))
     written = {name: data.draw(in_ttree(length)) for name in names}
@@ -167,20 +162,20 @@ def test_ttree(way: Way, path: Path, data: st.DataObject):
     with uproot.open(path) as file:
         tree = file["events"]
         expected = {name: tree[name].array() for name in tree.keys()}  # noqa: SIM118
-    form, everything = way.read(path, "root-file")
+    form, everything = server.read(path, "root-file")
     assert form.fields == everything.fields == list(expected)
     columns = choose(data, form, nested=False)
-    _, some = way.read(path, "root-file", columns)
+    _, some = server.read(path, "root-file", columns)
     assert some.fields == [name for name in form.fields if name in columns]
     assert len(some) == length
-    for found in (everything, some):
-        for name in found.fields:
-            assert_same(found[name], expected[name])
+    for array in (everything, some):
+        for name in array.fields:
+            assert_same(array[name], expected[name])
 
 
 @often
 @given(st.data())
-def test_rntuple(way: Way, path: Path, data: st.DataObject):
+def test_rntuple_of_any_type(server: Server, path: Path, data: st.DataObject):
     length = data.draw(st.integers(1, 20))
     names = data.draw(st.lists(st.sampled_from(["x", "Jet", "n"]), min_size=1, unique=True))
     written = ak.Array({name: data.draw(anything(length)) for name in names})
@@ -188,17 +183,17 @@ def test_rntuple(way: Way, path: Path, data: st.DataObject):
         file.mkrntuple("events", written)
     with uproot.open(path) as file:
         expected = file["events"].arrays()
-    form, everything = way.read(path, "root-rntuple")
+    form, everything = server.read(path, "root-rntuple")
     assert_same(everything, expected)
     columns = choose(data, form, nested=True)
-    _, some = way.read(path, "root-rntuple", columns)
+    _, some = server.read(path, "root-rntuple", columns)
     assert len(some) == length
     assert_same(some, project(expected, columns))
 
 
 @often
 @given(st.data())
-def test_parquet(way: Way, path: Path, data: st.DataObject):
+def test_parquet_of_any_type(server: Server, path: Path, data: st.DataObject):
     length = data.draw(st.integers(1, 20))
     pool = ["x", "Jet", "Jet_x.y", "a b", "list", "item", "element"]
     names = data.draw(st.lists(st.sampled_from(pool), min_size=1, unique=True))
@@ -214,10 +209,10 @@ def test_parquet(way: Way, path: Path, data: st.DataObject):
         use_compliant_nested_type=compliant,
     )
     expected = ak.from_arrow(pq.read_table(path))
-    form, everything = way.read(path, "parquet")
+    form, everything = server.read(path, "parquet")
     assert_same(everything, expected)
     columns = choose(data, form, nested=True)
-    _, some = way.read(path, "parquet", columns)
+    _, some = server.read(path, "parquet", columns)
     assert len(some) == length
     assert_same(some, project(expected, columns))
 
@@ -226,7 +221,7 @@ def test_parquet(way: Way, path: Path, data: st.DataObject):
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"),
+    ("name", "result_format"),
     [
         ("uproot-HZZ.root", "root-file"),
         ("uproot-Zmumu.root", "root-file"),
@@ -234,38 +229,15 @@ def test_parquet(way: Way, path: Path, data: st.DataObject):
         ("Run2012BC_DoubleMuParked_Muons_1000evts_rntuple_v1-0-0-0.root", "root-rntuple"),
     ],
 )
-def test_real_files(way: Way, data: Path, name: str, kind: str):
+def test_real_files(server: Server, data: Path, name: str, result_format: str):
     path = data / name
     with uproot.open({path: None}) as file:
-        (tree,) = (key for key, what in file.classnames().items() if "T" in what)
+        (tree,) = (key for key, classname in file.classnames().items() if "T" in classname)
         expected = file[tree].arrays()
-    form, everything = way.read(path, kind)
+    form, everything = server.read(path, result_format)
     assert everything.fields == form.fields == expected.fields
     for field in form.fields:
         assert_same(everything[field], expected[field])
-        _, one = way.read(path, kind, frozenset({field}))
-        assert one.fields == [field]
-        assert_same(one[field], expected[field])
-
-
-# Nothing
-
-
-@pytest.mark.parametrize("kind", ["root-file", "root-rntuple"])
-@pytest.mark.parametrize("tree", [None, "events"])
-def test_no_tree_is_no_events_or_an_error(path: Path, kind: str, tree: str | None):
-    with uproot.recreate(path) as file:
-        file["h"] = np.histogram([1.0])
-    form = as_form("{x: float64, v: var * {pt: float32, eta: ?float32}, s: string}")
-
-    def found(events: int, columns: frozenset[str] | None) -> ak.Array:
-        file = ResultFile(1, datetime.now(UTC), "a", "a", events, 1, kind)
-        location = Location("", path=str(path))
-        return ak.Array(read(ResultSource(file, lambda _: location, WHAT), form, columns, tree))
-
-    assert str(found(0, None).type) == f"0 * {form.type}"
-    some = found(0, frozenset({"v.pt", "s"}))
-    assert str(some.type) == "0 * {v: var * {pt: float32}, s: string}"
-    assert found(0, frozenset()).fields == []
-    with pytest.raises(TreeNotFoundError, match=WHAT):
-        found(1, None)
+        _, column = server.read(path, result_format, frozenset({field}))
+        assert column.fields == [field]
+        assert_same(column[field], expected[field])

@@ -1,4 +1,4 @@
-"""What needs more than Python: MinIO's server, which the nox session `real` installs."""
+"""MinIO's server, which the nox session `real` installs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from servicex_layer.net._retry import tls_context
 
 @pytest.fixture(scope="session")
 def authority() -> trustme.CA:
-    """Make a private authority, which no store of the system knows."""
+    """Make a private certificate authority, unknown to this machine."""
     return trustme.CA()
 
 
@@ -30,7 +30,7 @@ def authority() -> trustme.CA:
 def authority_file(
     authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Path]:
-    """Trust it, here and in all processes that start from now on."""
+    """Trust the authority in this process and in those that it starts."""
     path = tmp_path_factory.mktemp("authority") / "ca.pem"
     authority.cert_pem.write_to_path(str(path))
     with pytest.MonkeyPatch.context() as patch:

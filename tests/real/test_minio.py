@@ -27,7 +27,7 @@ from servicex_layer.errors import (
     BackendUnreachableError,
     MissingObjectError,
 )
-from servicex_layer.feed._feed import CompletionFeed
+from servicex_layer.feed._feed import RequestFeed
 from servicex_layer.local import LocalServiceX
 from servicex_layer.net._retry import tls_context
 from servicex_layer.reading._read import read_form
@@ -73,12 +73,12 @@ def test_objects_of_any_name_are_listed_and_read(store, feed_of):
     bucket = f"names-{random.randrange(10**12)}"
     put(store, bucket, NAMES)
 
-    async def look():
+    async def read_feed():
         feed = feed_of(store, bucket, len(NAMES))
         files = await asyncio.gather(*(feed.get(i, len(NAMES)) for i in range(len(NAMES))))
         return {file.name: await feed.locate(file.name) for file in files}
 
-    found = asyncio.run(look())
+    found = asyncio.run(read_feed())
     read = {name: httpx.get(found[name].url, verify=tls_context()).text for name in found}
     assert read == {name: name for name in NAMES}
     store.remove(bucket)
@@ -92,8 +92,8 @@ def put(store, bucket, names):
 
 
 @pytest.fixture
-def feed_of(serve) -> Callable[..., CompletionFeed]:
-    """Make the feed of a bucket, which a backend of 2024 says to hold so many results."""
+def feed_of(serve) -> Callable[..., RequestFeed]:
+    """Make the feed of a bucket for which a backend of 2024 reports a number of results."""
 
     def feed_of(store, bucket, files, completed=None):
         def answer(_method, path):
@@ -110,7 +110,7 @@ def feed_of(serve) -> Callable[..., CompletionFeed]:
             return 200, httpx.Response(200, json=content).content, {}
 
         rest = RestClient(Backend("scripted", serve(answer)), 0.0)
-        return CompletionFeed(rest, bucket, Polling(0.0, 0.0, 0.0, 5.0, None, 5.0))
+        return RequestFeed(rest, bucket, Polling(0.0, 0.0, 0.0, 600.0, None, 5.0))
 
     return feed_of
 
@@ -128,15 +128,15 @@ def test_three_pages_of_objects_that_appear_while_they_are_listed(minio_http, fe
         uploaded.append(name)
         client.put_object(bucket, name, BytesIO(b"result"), 6)
 
-    async def look():
+    async def read_feed():
         feed = feed_of(store, bucket, count, lambda: len(uploaded))
         return await asyncio.gather(*(feed.get(number, count) for number in range(count)))
 
     with ThreadPoolExecutor(2) as threads:
         uploads = [threads.submit(upload, name) for name in names]
-        files = asyncio.run(look())
-        for one in uploads:
-            one.result()
+        files = asyncio.run(read_feed())
+        for upload_done in uploads:
+            upload_done.result()
     assert sorted(file.name for file in files) == sorted(names)
     store.remove(bucket)
 
@@ -146,26 +146,26 @@ def first_file(feed):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "text"),
+    ("keys", "text"),
     [
         ({"access_key": "unknown-key"}, "does not know the access key"),
-        ({"secret_key": "wrong-secret"}, "secret key is not the right one"),
+        ({"secret_key": "wrong-secret"}, "secret key is wrong"),
     ],
 )
-def test_wrong_keys(store, feed_of, wrong, text):
+def test_wrong_keys_are_an_authorization_error(store, feed_of, keys, text):
     put(store, "keys", ["a.root"])
     with pytest.raises(AuthorizationError, match=f"{text}.*operators") as caught:
-        first_file(feed_of(dataclasses.replace(store, **wrong), "keys", 1))
+        first_file(feed_of(dataclasses.replace(store, **keys), "keys", 1))
     assert "wrong-secret" not in str(caught.value)
     store.remove("keys")
 
 
-def test_a_bucket_that_is_gone(store, feed_of):
+def test_a_removed_bucket_is_named(store, feed_of):
     with pytest.raises(MissingObjectError, match=r"bucket is gone .*submit the request again"):
         first_file(feed_of(store, "no-such-bucket", 1))
 
 
-def test_a_bucket_that_goes_before_it_is_read(store):
+def test_a_bucket_removed_before_reading_is_named(store):
     store.make("gone")
     url = store.client().presigned_get_object("gone", "a.root")
     store.remove("gone")
@@ -174,15 +174,15 @@ def test_a_bucket_that_goes_before_it_is_read(store):
 
 
 def source_at(*urls):
-    given = iter(urls)
+    remaining = iter(urls)
     file = ResultFile(1, datetime.now(UTC), "a.root", "in.root", 1, 100)
     return ResultSource(
-        file, lambda _rejected: Location(next(given)), "Result 'a.root' of a request"
+        file, lambda _rejected: Location(next(remaining)), "Result 'a.root' of a request"
     )
 
 
 @pytest.mark.parametrize("minutes", [-20, 20])
-def test_a_clock_that_is_20_minutes_off(store, feed_of, monkeypatch, minutes):
+def test_a_clock_20_minutes_off_is_named(store, feed_of, monkeypatch, minutes):
     from minio import time
 
     right = time.utcnow
@@ -209,7 +209,7 @@ def test_an_expired_url_is_renewed(store, inputs):
     store.remove("expiry")
 
 
-def test_an_authority_that_is_not_known(minio_tls, feed_of, monkeypatch):
+def test_an_unknown_authority_is_named(minio_tls, feed_of, monkeypatch):
     url = f"{minio_tls.url}/no-such-bucket/a.root"
     monkeypatch.delenv("SSL_CERT_FILE")
     tls_context.cache_clear()
@@ -227,11 +227,11 @@ def test_an_authority_that_is_not_known(minio_tls, feed_of, monkeypatch):
 def test_urls_are_path_style_and_lead_to_the_store(store, feed_of):
     put(store, "style", ["a.root"])
 
-    async def look():
+    async def read_feed():
         feed = feed_of(store, "style", 1)
         return await feed.locate((await feed.get(0, 1)).name)
 
-    parts = urlsplit(asyncio.run(look()).url)
+    parts = urlsplit(asyncio.run(read_feed()).url)
     assert (parts.scheme, parts.netloc, parts.path) == (
         urlsplit(store.url).scheme,
         urlsplit(store.url).netloc,

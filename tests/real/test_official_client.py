@@ -1,4 +1,4 @@
-"""The official client against the embedded server, and side by side with this package."""
+"""The official client works with the embedded server, and gives the same events as this package."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from servicex_layer.backend._client import RestClient
 from servicex_layer.errors import TransformCanceledError
 from servicex_layer.local import LocalServiceX
 
-# In a process of its own, as its users run it.
+# In a process of its own, as users run it.
 DELIVER = """
 import json, sys, servicex
-found = servicex.deliver(sys.argv[1], config_path=sys.argv[2], progress_bar="none")
-json.dump({name: list(files) for name, files in found.items()}, open(sys.argv[3], "w"))
+files = servicex.deliver(sys.argv[1], config_path=sys.argv[2], progress_bar="none")
+json.dump({name: list(paths) for name, paths in files.items()}, open(sys.argv[3], "w"))
 """
 
 
@@ -41,7 +41,7 @@ ServiceXClient(config_path=sys.argv[1]).cancel_transform(sys.argv[2])
 
 @pytest.fixture
 def service(minio_http, use_service, tmp_path):
-    """Give a service whose results are in MinIO, and a configuration with a cache of its own."""
+    """Start a service with results in MinIO, and configure a cache of its own."""
     with LocalServiceX(store=minio_http, authentication=True, delay=2.0) as service:
         use_service(service)
         content = yaml.safe_load(service.servicex_yaml.read_text())
@@ -79,17 +79,17 @@ def deliver(tmp_path):
 
 
 def run(*command):
-    done = subprocess.run(  # noqa: S603  (as a user would)
+    process = subprocess.run(  # noqa: S603  (as a user would)
         command,
         capture_output=True,
         text=True,
         check=False,
         timeout=120,
-        # The official client moves a cache below /tmp to where temporary files are.
+        # The official client moves a cache below /tmp to the directory of temporary files.
         env={**os.environ, "TMPDIR": tempfile.gettempdir()},
     )
-    assert done.returncode == 0, done.stderr + done.stdout
-    return done.stdout
+    assert process.returncode == 0, process.stderr + process.stdout
+    return process.stdout
 
 
 def servicex(*arguments):
@@ -110,7 +110,7 @@ def status_of(request_id):
 
 
 def request_of(array):
-    (layer,) = (one for one in array.dask.layers.values() if hasattr(one, "io_func"))
+    (layer,) = (layer for layer in array.dask.layers.values() if hasattr(layer, "io_func"))
     return layer.io_func.request_id
 
 
@@ -120,11 +120,11 @@ FORM = "{x: float64, v: var * float64}"
 @pytest.mark.parametrize("delivery", ["LocalCache", "URLs"])
 def test_both_deliver_the_same_events(service, spec, deliver, delivery, tmp_path):
     lazy = sxl.deliver(spec(delivery), form=FORM, ignore_local_cache=True)["some"]
-    assert not status_of(request_of(lazy)).is_terminal, "it is there before the transform is over"
+    assert not status_of(request_of(lazy)).is_terminal, "the array exists while the transform runs"
     ours = lazy.compute()
     files = deliver(spec(delivery))
     assert service.traffic.calls["submit"] == 1, "the local cache is the same"
-    assert all(one.startswith("http") for one in files) == (delivery == "URLs")
+    assert all(path.startswith("http") for path in files) == (delivery == "URLs")
     if delivery == "URLs":
         files = [fetched(url, tmp_path / f"{number}.root") for number, url in enumerate(files)]
     theirs = uproot.dask(dict.fromkeys(files, "events")).compute()
@@ -133,12 +133,12 @@ def test_both_deliver_the_same_events(service, spec, deliver, delivery, tmp_path
 
 
 def fetched(url, path):
-    # Uproot asks for the size with HEAD, which these URLs are not signed for.
+    # Uproot calls HEAD for the size, for which these URLs are not signed.
     path.write_bytes(httpx.get(url).raise_for_status().content)
     return str(path)
 
 
-def test_what_the_official_client_has_submitted_is_not_submitted_again(service, spec, deliver):
+def test_a_submission_of_the_official_client_is_reused(service, spec, deliver):
     deliver(spec())
     events = sxl.deliver(spec())["some"]
     assert len(events.compute()) == 40
@@ -146,23 +146,23 @@ def test_what_the_official_client_has_submitted_is_not_submitted_again(service, 
 
 
 @pytest.mark.parametrize("output_format", ["root-rntuple", "parquet"])
-def test_other_formats(service, spec, deliver, output_format):
+def test_both_deliver_other_formats(service, spec, deliver, output_format):
     ours = sxl.deliver(spec(output_format=output_format))["some"].compute()
     files = deliver(spec(output_format=output_format))
     if output_format == "parquet":
-        theirs = ak.concatenate([ak.from_parquet(one) for one in files])
+        theirs = ak.concatenate([ak.from_parquet(path) for path in files])
     else:
         theirs = uproot.concatenate(dict.fromkeys(files, "events"))
     assert in_order(ours) == in_order(theirs)
 
 
-def test_its_program_lists_and_the_client_cancels(service, spec, inputs, tmp_path):
+def test_the_official_client_lists_and_cancels(service, spec, inputs, tmp_path):
     config = tmp_path / "servicex.yaml"
     many = dataset.FileList([f"{path}?{number}" for path in inputs for number in range(50)])
     request_id = sxl.submit(query.UprootRaw({"treename": "events"}), many, title="to be canceled")
     events = sxl.from_servicex(request_id, form=FORM)
     listed = servicex("transforms", "list", "--running", "--config", str(config))
-    assert request_id[:8] in listed, "in a narrow column"
+    assert request_id[:8] in listed, "the column is narrow"
     run(sys.executable, "-c", CANCEL, str(config), request_id)
     assert status_of(request_id).status == "Canceled"
     with pytest.raises(TransformCanceledError, match=request_id):

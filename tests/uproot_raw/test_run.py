@@ -8,8 +8,7 @@ import pytest
 import uproot
 
 from servicex_layer.errors import InvalidArgumentError
-from servicex_layer.uproot_raw._query import parse_selection
-from servicex_layer.uproot_raw._run import run_query
+from servicex_layer.uproot_raw import run_query
 
 JETS = ak.Array([[10.0, 20.0], [], [30.0], [40.0, 50.0, 60.0], []])
 
@@ -39,25 +38,25 @@ def run(source, tmp_path):
     return run
 
 
-def test_a_column_comes_with_its_counter(run):
+def test_jagged_column_has_a_counter(run):
     (events,) = run({"treename": "events", "filter_name": ["jet"]}).values()
     assert events.fields == ["njet", "jet"]
     assert events.jet.tolist() == JETS.tolist()
     assert events.njet.tolist() == [2, 0, 1, 3, 0]
 
 
-def test_all_columns(run):
+def test_all_columns_are_selected_by_default(run):
     (events,) = run({"treename": "events"}).values()
     assert sorted(events.fields) == ["id", "jet", "njet", "x"]
 
 
-def test_expressions_aliases_and_cut(run):
+def test_expressions_aliases_and_cut_are_applied(run):
     query = {"treename": "events", "expressions": ["x", "twice"], "aliases": {"twice": "x * 2"}}
     (events,) = run({**query, "cut": "x >= 3"}).values()
     assert events.tolist() == [{"x": 3.0, "twice": 6.0}, {"x": 4.0, "twice": 8.0}]
 
 
-def test_filter_by_type(run):
+def test_columns_are_filtered_by_type(run):
     (events,) = run({"treename": "events", "filter_typename": "int64_t"}).values()
     assert events.fields == ["id"]
 
@@ -70,12 +69,12 @@ def test_filter_by_type(run):
         ({"events": "e", "more": "dir/m"}, ["dir/m", "e"]),
     ],
 )
-def test_names_of_trees(run, treename, names):
+def test_treename_names_input_and_output(run, treename, names):
     trees = run({"treename": treename})
     assert sorted(trees) == names
 
 
-def test_several_queries(run):
+def test_selection_may_have_several_queries(run):
     assert sorted(run({"treename": "events"}, {"treename": "more"})) == ["events", "more"]
 
 
@@ -84,14 +83,14 @@ def test_several_queries(run):
     [{"treename": "events", "cut": "x > 100"}, {"treename": "empty"}],
     ids=["cut", "empty input"],
 )
-def test_nothing_selected_is_a_tree_without_entries(run, query):
+def test_tree_may_have_no_entries(run, query):
     (tree,) = run(query).values()
     assert len(tree) == 0
     assert "jet" in tree.fields
     assert "var *" in str(tree.jet.type)
 
 
-def test_trees_may_miss_where_the_query_says_so(run):
+def test_query_may_allow_trees_to_be_missing(run):
     assert run({"treename": "nope", "fail_on_missing_trees": False}) == {}
 
 
@@ -103,50 +102,18 @@ def test_trees_may_miss_where_the_query_says_so(run):
         {"treename": "events", "filter_name": "nope"},
     ],
 )
-def test_what_is_not_in_the_file_is_an_error(run, query):
+def test_missing_tree_or_branch_is_an_error(run, query):
     with pytest.raises((KeyError, InvalidArgumentError), match=r"nope|no branch"):
         run(query)
 
 
-def test_an_input_that_is_no_root_file(tmp_path):
+def test_other_input_is_an_error(tmp_path):
     path = tmp_path / "a.root"
     path.write_bytes(b"not a ROOT file" * 100)
     with pytest.raises(ValueError, match="not a ROOT file"):
         run_query(str(path), '[{"treename": "t"}]', tmp_path / "out")
 
 
-def test_an_unknown_format(source, tmp_path):
+def test_unknown_format_is_an_error(source, tmp_path):
     with pytest.raises(InvalidArgumentError, match="hdf5"):
         run_query(source, '[{"treename": "events"}]', tmp_path / "out", "hdf5")
-
-
-def test_nulls_of_the_official_client_are_taken_as_absent():
-    entry = dict.fromkeys(["cut", "expressions", "aliases", "fail_on_missing_trees"])
-    (query,) = parse_selection(json.dumps([{"treename": "t", **entry}]))
-    assert query.trees == {"t": "t"}
-    assert query.arguments == {}
-    assert not query.may_miss
-
-
-@pytest.mark.parametrize(
-    ("selection", "message"),
-    [
-        ("", "not JSON"),
-        ("{}", "list"),
-        ("[]", "list"),
-        ("[1]", "must be an object"),
-        ("[{}]", "treename"),
-        ('[{"treename": ""}]', "treename"),
-        ('[{"treename": [1]}]', "treename"),
-        ('[{"treename": {"a": 1}}]', "treename"),
-        ('[{"treename": "t", "cut": 1}]', "cut"),
-        ('[{"treename": "t", "expressions": 1}]', "expressions"),
-        ('[{"treename": "t", "aliases": []}]', "aliases"),
-        ('[{"treename": "t", "columns": []}]', "columns"),
-        ('[{"copy_histograms": "h"}]', "copy_histograms"),
-        ('[{"treename": "t"}, {"treename": "t"}]', "both named 't'"),
-    ],
-)
-def test_malformed_selections(selection, message):
-    with pytest.raises(InvalidArgumentError, match=message):
-        parse_selection(selection)

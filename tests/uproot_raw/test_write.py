@@ -1,4 +1,4 @@
-"""The three formats of results, as a client gets them, against Uproot reading the input."""
+"""Results in each format, as a client gets them, equal what Uproot reads from the input."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from servicex_layer.errors import InvalidArgumentError
 from servicex_layer.local import LocalServiceX
 from servicex_layer.uproot_raw._write import write_root_file
 
-ONE = "/servicex/transformation"
+TRANSFORMATION = "/servicex/transformation"
 ROOT_FORMATS = ["root-file", "root-rntuple"]
 FORMATS = [*ROOT_FORMATS, "parquet"]
 
@@ -57,7 +57,7 @@ def source(directory):
 
 @pytest.fixture(scope="module")
 def deep(directory):
-    """What Uproot can write as an RNTuple only."""
+    """Columns that Uproot can write only to an RNTuple."""
     path = directory / "deep.root"
     with uproot.recreate(path) as file:
         file.mkrntuple("events", DEEP)
@@ -78,18 +78,18 @@ def client(service):
 
 @pytest.fixture
 def transform(service, client):
-    """Have one file transformed; gives its row, and over HTTP what is in the store."""
+    """Have one file transformed; return its row, and its result as the store sends it."""
 
     def transform(path, result_format, **query):
         request_id = service.submit([path], result_format=result_format, manual=True, **query)
         service.release(request_id, 0)
-        status = client.get(f"{ONE}/{request_id}").json()
+        status = client.get(f"{TRANSFORMATION}/{request_id}").json()
         assert status["status"] == "Complete"
         assert status["result-format"] == result_format
-        (row,) = client.get(f"{ONE}/{request_id}/results").json()["results"]
+        (row,) = client.get(f"{TRANSFORMATION}/{request_id}/results").json()["results"]
         name = row["s3-object-name"]
         body = {"request_id": request_id, "file_list": [name]}
-        url, _, _ = client.post(f"{ONE}/file-urls", json=body).json()["uris"][name]
+        url, _, _ = client.post(f"{TRANSFORMATION}/file-urls", json=body).json()["uris"][name]
         return row, client.get(url).content
 
     return transform
@@ -107,11 +107,11 @@ def result(transform):
             table = pq.read_table(io.BytesIO(content))
             assert row["total-events"] == table.num_rows
             return ak.from_arrow(table)
-        kind = {"root-file": "TTree", "root-rntuple": "ROOT::RNTuple"}[result_format]
+        classname = {"root-file": "TTree", "root-rntuple": "ROOT::RNTuple"}[result_format]
         with uproot.open(io.BytesIO(content)) as file:
-            found = file.keys(cycle=False, filter_classname=lambda name: name != "TDirectory")
-            assert {file.classnames(cycle=False)[name] for name in found} <= {kind}
-            trees = {name: file[name].arrays() for name in found}
+            names = file.keys(cycle=False, filter_classname=lambda name: name != "TDirectory")
+            assert {file.classnames(cycle=False)[name] for name in names} <= {classname}
+            trees = {name: file[name].arrays() for name in names}
         assert row["total-events"] == sum(map(len, trees.values()))
         return trees
 
@@ -130,48 +130,48 @@ def only(trees):
     return tree
 
 
-def assert_same(got, expected):
-    assert sorted(got.fields) == sorted(expected.fields)
+def assert_same(events, expected):
+    assert sorted(events.fields) == sorted(expected.fields)
     for name in expected.fields:
-        assert got[name].type == expected[name].type
-        assert got[name].tolist() == expected[name].tolist()
+        assert events[name].type == expected[name].type
+        assert events[name].tolist() == expected[name].tolist()
 
 
 @pytest.mark.parametrize("result_format", FORMATS)
 @pytest.mark.parametrize("cut", [None, "flat > 1", "flat > 100"], ids=["all", "some", "none"])
 def test_every_type_is_carried_over(result, source, result_format, cut):
-    got = only(result(source, result_format, tree="events", cut=cut))
-    assert_same(got, read(source, cut=cut))
+    events = only(result(source, result_format, tree="events", cut=cut))
+    assert_same(events, read(source, cut=cut))
 
 
 @pytest.mark.parametrize("result_format", FORMATS)
-def test_chosen_columns(result, source, result_format):
+def test_only_chosen_columns_are_written(result, source, result_format):
     columns = ["jagged", "string"]
-    got = only(result(source, result_format, tree="events", columns=columns))
-    assert_same(got[columns], read(source)[columns])
-    assert set(got.fields) <= {*columns, "njagged"}
+    events = only(result(source, result_format, tree="events", columns=columns))
+    assert_same(events[columns], read(source)[columns])
+    assert set(events.fields) <= {*columns, "njagged"}
 
 
 @pytest.mark.parametrize("result_format", FORMATS[1:])
-def test_types_that_a_tree_cannot_hold(result, deep, result_format):
+def test_types_that_a_ttree_cannot_hold_are_carried_over(result, deep, result_format):
     assert_same(only(result(deep, result_format, tree="events")), read(deep))
 
 
 @pytest.mark.parametrize("column", ["jagged of jagged", "strings"])
-def test_a_type_that_cannot_be_written_is_a_failed_file(transform, deep, column):
+def test_type_that_cannot_be_written_fails_the_file(transform, deep, column):
     row, _ = transform(deep, "root-file", tree="events", columns=[column])
     assert row["transform_status"] == "failure"
     assert row["s3-object-name"] == "none"
 
 
-def test_what_uproot_would_write_wrongly_is_refused(tmp_path):
+def test_type_that_uproot_would_write_wrongly_is_an_error(tmp_path):
     column = ak.from_regular(ak.Array(np.zeros((2, 3, 2))), axis=1)
     with pytest.raises(InvalidArgumentError, match=r"'x'.*'t'.*var \* 2 \* float64.*parquet"):
         write_root_file(tmp_path / "out", {"t": ak.Array({"x": column})})
 
 
 @pytest.mark.parametrize("result_format", ROOT_FORMATS)
-def test_several_trees(result, source, result_format):
+def test_several_trees_are_written(result, source, result_format):
     tree = {"events": "e", "other": "dir/o"}
     trees = result(source, result_format, tree=tree)
     assert sorted(trees) == ["dir/o", "e"]
@@ -192,25 +192,25 @@ def test_several_trees_are_one_table_in_parquet(result, source, cut):
         assert_same(part, read(source, name, cut=cut))
 
 
-def test_the_query_decides_whether_trees_are_told_apart(result, source):
+def test_query_of_several_trees_always_has_their_names(result, source):
     entry = {"treename": ["events", "nope"], "fail_on_missing_trees": False}
     table = result(source, "parquet", selection=[entry])
     assert set(table.treename.tolist()) == {"events"}
 
 
 @pytest.mark.parametrize("tree", [["events", "other"], ["named", "events"]])
-def test_trees_that_are_no_one_table_are_a_failed_file(transform, source, tree):
+def test_trees_with_different_columns_fail_the_file_in_parquet(transform, source, tree):
     row, _ = transform(source, "parquet", tree=tree)
     assert row["transform_status"] == "failure"
 
 
 @pytest.mark.parametrize("result_format", FORMATS)
-def test_no_tree_at_all(result, source, result_format):
+def test_result_may_have_no_tree(result, source, result_format):
     entry = {"treename": "nope", "fail_on_missing_trees": False}
-    found = result(source, result_format, selection=[entry])
-    assert len(found) == 0
+    trees = result(source, result_format, selection=[entry])
+    assert len(trees) == 0
     if result_format == "parquet":
-        assert found.fields == []
+        assert trees.fields == []
 
 
 @pytest.mark.parametrize("result_format", FORMATS)
@@ -222,8 +222,8 @@ def test_no_tree_at_all(result, source, result_format):
         ("Run2012BC_DoubleMuParked_Muons_1000evts_rntuple_v1-0-0-0.root", "Events"),
     ],
 )
-def test_real_files(result, data, result_format, name, tree):
+def test_real_files_are_carried_over(result, data, result_format, name, tree):
     path = data.absolute() / name
     columns = [column for column in read(path, tree).fields if not column.startswith("_")]
-    got = only(result(path, result_format, tree=tree, columns=columns))
-    assert_same(got[columns], read(path, tree)[columns])
+    events = only(result(path, result_format, tree=tree, columns=columns))
+    assert_same(events[columns], read(path, tree)[columns])
