@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import os
 import pickle
-import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -218,28 +216,6 @@ def test_the_error_of_another_task_ends_the_wait(
         pytest.raises(LookupError, match="the user's function"),
     ):
         failing.compute()
-
-
-@pytest.mark.parametrize("scheduler", ["sync", "threads"])
-def test_ctrl_c_ends_the_wait(
-    service: LocalServiceX,
-    submit: Callable[..., str],
-    inputs: list[Path],
-    in_thread: Any,
-    until: Any,
-    scheduler: str,
-):
-    events = from_servicex(submit(inputs), form=FORM)
-    before = service.traffic.calls["status"]
-
-    def interrupt() -> None:
-        until(lambda: service.traffic.calls["status"] >= before + 2)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    sent = in_thread(interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        events.x.compute(scheduler=scheduler)
-    sent()
 
 
 @pytest.mark.parametrize("result_format", ["root-file", "root-rntuple", "parquet"])
