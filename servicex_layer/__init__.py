@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from servicex_layer import forms, local, report
     from servicex_layer.feed import register
     from servicex_layer.graph import SXFileLayer, UprootLoadLayer, from_servicex
+    from servicex_layer.mapping import map_files
     from servicex_layer.monitor import progress
     from servicex_layer.submission import deliver, submit
 
@@ -24,6 +25,7 @@ __all__ = [
     "forms",
     "from_servicex",
     "local",
+    "map_files",
     "progress",
     "register",
     "report",
@@ -38,6 +40,7 @@ _HOMES = {
     "UprootLoadLayer": "graph",
     "deliver": "submission",
     "from_servicex": "graph",
+    "map_files": "mapping",
     "progress": "monitor",
     "register": "feed",
     "submit": "submission",
