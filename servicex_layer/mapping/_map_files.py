@@ -17,6 +17,7 @@ from servicex_layer.mapping._delayed import Graph, prepare_backend, requests_by_
 from servicex_layer.mapping._errors import describe
 from servicex_layer.mapping._events import CallWithEvents
 from servicex_layer.mapping._file_task import CallOnResult, FileTask
+from servicex_layer.mapping._metadata import metadata_by_sample
 from servicex_layer.mapping._partial import Finish, Merge
 
 __all__ = ["delayed_over_files", "map_files"]
@@ -214,7 +215,7 @@ def delayed_over_files(
         Called with the result; if it returns something, that is the result.
     """
     requests = requests_by_sample(request)
-    metadata_by_sample = _metadata_by_sample(metadata, requests)
+    metadata_of = metadata_by_sample(metadata, requests)
     if reduce is not None and not callable(reduce):
         raise InvalidArgumentError(
             f"reduce={reduce!r} must be a function of two results, or None for a list of all."
@@ -236,7 +237,7 @@ def delayed_over_files(
         )
         merge = Merge(request_id, reduce)
         task = FileTask(
-            call, request_id, chosen.name, metadata_by_sample[sample], merge, report=report
+            call, request_id, chosen.name, metadata_of[sample], merge, report=report
         )
         finish = Finish(request_id, reduce is None, postprocess, report)
         results[sample] = graph.add_request(files, task, finish)
@@ -303,20 +304,3 @@ def _check_schema(schema: Any) -> None:
             f"schema={schema!r} must be a schema of coffea, such as "
             "coffea.nanoevents.NanoAODSchema."
         )
-
-
-def _metadata_by_sample(metadata: Any, requests: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    if metadata is not None and not isinstance(metadata, Mapping):
-        raise InvalidArgumentError(f"metadata={metadata!r} must be a mapping.")
-    if "" in requests:
-        return {"": dict(metadata or {})}
-    unknown = set(metadata or {}).difference(requests)
-    if unknown:
-        raise InvalidArgumentError(
-            f"metadata has {', '.join(map(repr, unknown))}, but the samples are "
-            f"{', '.join(requests)}. For several samples it is a mapping from their names to the "
-            "metadata of each."
-        )
-    return {
-        sample: {"dataset": sample, **((metadata or {}).get(sample) or {})} for sample in requests
-    }
