@@ -59,11 +59,11 @@ def nanoevents_of(
     base_form["parameters"]["metadata"] = dict(metadata)
     key = tuple_to_key((str(metadata["number"]), "events", f"0-{columns.entries}"))
     try:
-        factory = NanoEventsFactory(schema(base_form), _ColumnsMapping(columns), key, mode="virtual")
-        return factory.events()
+        mapping = _ColumnsMapping(columns)
+        return NanoEventsFactory(schema(base_form), mapping, key, mode="virtual").events()
     except ServiceXLayerError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (each schema has its own)
         missing = f"it has no {error}" if isinstance(error, KeyError) else f"{error}"
         raise SchemaMismatchError(
             f"{columns.name} does not fit the schema {getattr(schema, '__name__', schema)} "
@@ -84,9 +84,9 @@ def _base_form(form: RecordForm) -> dict[str, Any]:
         content = form.content(name)
         title = content.parameter("__doc__") or name
         typename = content.parameter("typename") or str(content.type)
+        if "," in name or "!" in name:
+            continue  # they have a meaning in the keys
         try:
-            if "," in name or "!" in name:
-                raise CannotBeNanoEvents("its name has a comma or an exclamation mark")
             contents[name] = _lazify_form(
                 _without_options(content).to_dict(verbose=True), f"{name},!load", title, typename
             )

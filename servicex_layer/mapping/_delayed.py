@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import operator
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 import dask.base
@@ -22,7 +20,7 @@ from servicex_layer.feed import active_client, error_for_status, loop_thread, re
 from servicex_layer.graph import SXFileLayer, wait_for_file_count
 from servicex_layer.mapping._file_task import FileTask
 from servicex_layer.mapping._layers import CallLayer, ReductionLayer
-from servicex_layer.mapping._partial import Finish, Merge
+from servicex_layer.mapping._partial import Finish
 
 __all__ = ["Graph", "prepare_backend", "requests_by_sample", "statuses_of"]
 
@@ -50,7 +48,7 @@ class Graph:
             ("split_every", split_every, 2),
             ("files_per_task", files_per_task, 1),
         ):
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            if not _is_integer(value) or value < least:
                 raise InvalidArgumentError(
                     f"{name}={value!r} must be an integer of at least {least}."
                 )
@@ -60,7 +58,7 @@ class Graph:
         self._layers: dict[str, Any] = {}
         self._dependencies: dict[str, set[str]] = {}
 
-    def add_request(self, files: SXFileLayer, task: FileTask, finish: Finish) -> Key:
+    def add_request(self, files: SXFileLayer, task: FileTask, finish: Finish) -> str:
         """Add a request; returns the key of its result."""
         token = dask.base.tokenize(
             self._token, files.name, task.metadata, task.merge, task.report, finish.postprocess
@@ -77,23 +75,30 @@ class Graph:
             )
             self._add(reduction, calls.name)
             last, root = reduction.name, reduction.root
-        return self.add_task(f"servicex-result-{token}", finish, {last: root})
+        name = f"servicex-result-{token}"
+        result = Task(name, finish, TaskRef(root))
+        self._add(MaterializedLayer({name: result}), last, name=name)
+        return name
 
-    def add_task(self, name: str, call: Callable[..., Any], inputs: Mapping[str, Key]) -> str:
-        """Add a task that takes the results of others, by their layers; returns its key."""
-        task = Task(name, call, *map(TaskRef, inputs.values()))
+    def add_task(self, name: str, call: Callable[..., Any], *inputs: str) -> str:
+        """Add a task that takes the results of others with these keys; returns its key."""
+        task = Task(name, call, *map(TaskRef, inputs))
         self._add(MaterializedLayer({name: task}), *inputs, name=name)
         return name
 
     def delayed(self, key: str) -> Delayed:
         """Return the value of a task as a delayed one."""
-        # Each Delayed culls what it doesn't need.
-        return Delayed(key, HighLevelGraph(self._layers, self._dependencies), layer=key)
+        graph = HighLevelGraph(self._layers, self._dependencies)
+        return Delayed(key, graph, layer=key)  # type: ignore[no-untyped-call]
 
     def _add(self, layer: Any, *depends_on: str, name: str | None = None) -> None:
         name = name or layer.name
         self._layers[name] = layer
         self._dependencies[name] = set(depends_on)
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def requests_by_sample(request: object) -> Mapping[str, str]:

@@ -108,7 +108,7 @@ class CallWithEvents:
             return self.function(events)
         except ServiceXLayerError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (whatever the user's function raises)
             raise FunctionError(
                 f"{name}: {describe(self.function)} failed: {type(error).__name__}: {error} "
                 f"({place_of(error)})."

@@ -16,7 +16,8 @@ from servicex_layer.mapping._result_source import byte_source, result_source
 
 __all__ = ["ServiceXFileSystem", "url_of"]
 
-_PATH = re.compile(r"(?:(?P<backend>[^@/]+)@)?(?P<request>[^@/]+)/(?P<number>\d+)-of-(?P<count>\d+)")
+# backend@request/N-of-M
+_PATH = re.compile(r"(?:([^@/]+)@)?([^@/]+)/(\d+)-of-(\d+)")
 
 
 def url_of(backend: str, request_id: str, number: int, count: int) -> str:

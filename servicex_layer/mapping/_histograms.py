@@ -81,8 +81,7 @@ def histograms(
         raise MissingExtraError(
             "histograms needs hist: pip install 'servicex_layer[plot]'"
         ) from error
-    if not isinstance(name, str) or not name:
-        raise InvalidArgumentError(f"name={name!r} must be a non-empty string.")
+    _check_name(name)
     return delayed_over_files(
         _ReadHistogram(name),
         dask.base.tokenize("histogram", name),
@@ -91,6 +90,11 @@ def histograms(
         on_failed=on_failed,
         max_failed=max_failed,
     )
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not name:
+        raise InvalidArgumentError(f"name={name!r} must be a non-empty string.")
 
 
 @dataclass(frozen=True)
@@ -110,22 +114,23 @@ class _ReadHistogram:
             )
         try:
             with uproot.open(ByteFile(byte_source(source))) as file:
-                found = {key for key in file.keys(recursive=True, cycle=False)}
-                if self.name not in found:
-                    raise ResultError(
-                        f"{source.what} has no histogram {self.name!r}; it has "
-                        f"{', '.join(sorted(found))}."
-                    )
-                histogram = file[self.name]
-                if not hasattr(histogram, "to_hist"):
-                    raise ResultError(
-                        f"{self.name!r} in {source.what} is a {histogram.classname}, not a "
-                        "histogram."
-                    )
-                return [histogram.to_hist()]
+                return [self._read(file, source.what)]
         except ResultError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (Uproot raises any kind on broken files)
             raise CorruptResultError(
                 f"{source.what} can't be read as a ROOT file: {type(error).__name__}: {error}"
             ) from sendable(error)
+
+    def _read(self, file: Any, description: str) -> Any:
+        names = file.keys(recursive=True, cycle=False)
+        if self.name not in names:
+            raise ResultError(
+                f"{description} has no histogram {self.name!r}; it has {', '.join(names)}."
+            )
+        histogram = file[self.name]
+        if not hasattr(histogram, "to_hist"):
+            raise ResultError(
+                f"{self.name!r} in {description} is a {histogram.classname}, not a histogram."
+            )
+        return histogram.to_hist()

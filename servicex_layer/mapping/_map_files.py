@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import operator
 from collections.abc import Callable, Mapping
-from functools import partial
+from dataclasses import dataclass
 from typing import Any, Literal, overload
 
 import dask.base
@@ -170,7 +170,7 @@ def map_files(
 
         reduce = merge_results
     token = dask.base.tokenize(func, tree, schema)
-    return delayed_over_files(
+    delayed: Any = delayed_over_files(
         CallWithEvents(token, function, tree, schema),
         token,
         request,
@@ -184,6 +184,7 @@ def map_files(
         files_per_task=files_per_task,
         report=report,
     )
+    return (delayed[0], delayed[1]) if report else delayed
 
 
 def delayed_over_files(
@@ -200,7 +201,7 @@ def delayed_over_files(
     max_failed: float = 1.0,
     files_per_task: int = 1,
     report: bool = False,
-) -> Delayed | tuple[Delayed, Delayed]:
+) -> Delayed:
     """Call something with each finished result, and reduce what it returns.
 
     Parameters
@@ -213,6 +214,11 @@ def delayed_over_files(
         As in `map_files`.
     postprocess : callable, optional
         Called with the result; if it returns something, that is the result.
+
+    Returns
+    -------
+    dask.delayed.Delayed
+        The result, or a pair of it and the report.
     """
     requests = requests_by_sample(request)
     metadata_of = metadata_by_sample(metadata, requests)
@@ -227,42 +233,37 @@ def delayed_over_files(
     results: dict[str, str] = {}
     for sample, status in zip(requests, statuses_of(chosen, [*requests.values()]), strict=True):
         request_id = requests[sample]
-        # One more than there are files is empty: a graph needs a task.
         files = SXFileLayer(
             request_id,
-            max(status.files, 1),
+            max(status.files, 1),  # a graph needs a task; one more than there are files is empty
             backend=chosen.name,
             on_failed=on_failed,
             max_failed=max_failed,
         )
         merge = Merge(request_id, reduce)
-        task = FileTask(
-            call, request_id, chosen.name, metadata_of[sample], merge, report=report
-        )
+        task = FileTask(call, request_id, chosen.name, metadata_of[sample], merge, report=report)
         finish = Finish(request_id, reduce is None, postprocess, report)
         results[sample] = graph.add_request(files, task, finish)
-    if isinstance(request, str):
-        (key,) = results.values()
-    else:
-        tag = dask.base.tokenize(results)
-        collect = partial(_by_sample, tuple(results), report)
-        key = graph.add_task(
-            f"servicex-samples-{tag}", collect, dict(zip(*[results.values()] * 2, strict=True))
-        )
-    if not report:
-        return graph.delayed(key)
-    pair = [
-        graph.add_task(f"{key}-{name}", operator.itemgetter(place), {key: key})
-        for place, name in enumerate(("result", "report"))
-    ]
-    return graph.delayed(pair[0]), graph.delayed(pair[1])
+    if "" in results:
+        return graph.delayed(results[""])
+    collect = _CollectSamples(tuple(results), report=report)
+    token = dask.base.tokenize(results)
+    return graph.delayed(graph.add_task(f"servicex-samples-{token}", collect, *results.values()))
 
 
-def _by_sample(samples: tuple[str, ...], report: bool, *results: Any) -> Any:
-    if not report:
-        return dict(zip(samples, results, strict=True))
-    values, reports = zip(*results, strict=True)
-    return dict(zip(samples, values, strict=True)), dict(zip(samples, reports, strict=True))
+@dataclass(frozen=True)
+class _CollectSamples:
+    """Makes a dictionary of the results of samples, or a pair of two."""
+
+    samples: tuple[str, ...]
+    report: bool
+
+    def __call__(self, *results: Any) -> Any:
+        if not self.report:
+            return dict(zip(self.samples, results, strict=True))
+        values, reports = zip(*results, strict=True)
+        by_sample = [dict(zip(self.samples, each, strict=True)) for each in (values, reports)]
+        return tuple(by_sample)
 
 
 def _process_of(processor: Any) -> Callable[[Any], Any]:

@@ -80,7 +80,7 @@ class Merge:
             return values
         try:
             return [functools.reduce(self.reduce, values)]
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (whatever the user's function raises)
             kinds = ", ".join(sorted({type(value).__name__ for value in values}))
             raise FunctionError(
                 f"Request {self.request_id}: reduce={describe(self.reduce)} failed on results of "
@@ -140,7 +140,7 @@ class Finish:
             return result
         try:
             processed = self.postprocess(result)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (whatever the user's function raises)
             raise FunctionError(
                 f"Request {self.request_id}: postprocess failed: {type(error).__name__}: {error}"
             ) from sendable(error)
