@@ -52,10 +52,12 @@ def nanoevents_of(
     SchemaMismatchError
         If the schema doesn't fit the file.
     """
-    described = table.described() if hasattr(table, "described") else columns.form
-    base_form = _base_form(described)
-    if "typenames" in described.parameters:
-        base_form["typenames"] = described.parameters["typenames"]
+    # A Parquet file has neither titles nor C++ types.
+    annotated: Callable[[], RecordForm] | None = getattr(table, "annotated_form", None)
+    form = columns.form if annotated is None else annotated()
+    base_form = _base_form(form)
+    if "typenames" in form.parameters:
+        base_form["typenames"] = form.parameters["typenames"]
     base_form["parameters"]["metadata"] = dict(metadata)
     key = tuple_to_key((str(metadata["number"]), "events", f"0-{columns.entries}"))
     try:

@@ -75,11 +75,11 @@ class CallWithEvents:
         if opened is None:
             return []
         with opened as table:
-            columns = Columns(table, source.what)
+            columns = Columns(table, source.description)
             columns.prefetch(_touched.get(self.token, ()))
             try:
                 events = self._events(table, columns, metadata)
-                return [_materialized(self._called(events, source.what))]
+                return [_materialized(self._called(events, source.description))]
             finally:
                 _touched[self.token] = frozenset(columns.touched)
                 columns.close()

@@ -12,7 +12,8 @@ from servicex_layer._model import NoFile, ResultFile
 from servicex_layer.errors import InvalidArgumentError
 from servicex_layer.feed import feed, record_read
 from servicex_layer.mapping._byte_file import ByteFile
-from servicex_layer.mapping._result_source import byte_source, result_source
+from servicex_layer.mapping._result_source import result_source
+from servicex_layer.transport import open_source
 
 __all__ = ["ServiceXFileSystem", "url_of"]
 
@@ -146,7 +147,7 @@ class _OpenResult:
             reason = f"its input {file.failed} failed" if file.failed else "there are fewer files"
             raise FileNotFoundError(f"servicex://{path} has no result: {reason}.")
         self.source = result_source(file, self.request_id, self.backend)
-        self.body = byte_source(self.source)
+        self.body = open_source(self.source)
         self.size = self.body.size
 
     def fetch(self, ranges: Sequence[tuple[int, int]]) -> None:

@@ -18,8 +18,7 @@ from servicex_layer.errors import (
 from servicex_layer.mapping._byte_file import ByteFile
 from servicex_layer.mapping._errors import sendable
 from servicex_layer.mapping._map_files import delayed_over_files
-from servicex_layer.mapping._result_source import byte_source
-from servicex_layer.transport import ResultSource
+from servicex_layer.transport import ResultSource, open_source
 
 __all__ = ["histograms"]
 
@@ -109,17 +108,18 @@ class _ReadHistogram:
 
         if source.file.format == "parquet":
             raise ResultError(
-                f"{source.what} is a Parquet file, which has no histograms. Ask ServiceX for "
-                "root-file or root-rntuple."
+                f"{source.description} is a Parquet file, which has no histograms. Ask ServiceX "
+                "for root-file or root-rntuple."
             )
         try:
-            with uproot.open(ByteFile(byte_source(source))) as file:
-                return [self._read(file, source.what)]
+            with uproot.open(ByteFile(open_source(source))) as file:
+                return [self._read(file, source.description)]
         except ResultError:
             raise
         except Exception as error:  # noqa: BLE001  (Uproot raises any kind on broken files)
             raise CorruptResultError(
-                f"{source.what} can't be read as a ROOT file: {type(error).__name__}: {error}"
+                f"{source.description} can't be read as a ROOT file: {type(error).__name__}: "
+                f"{error}"
             ) from sendable(error)
 
     def _read(self, file: Any, description: str) -> Any:

@@ -1,4 +1,4 @@
-"""The bytes of one finished file, for a task or a file system."""
+"""One finished file as something to read, for a task or a file system."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from functools import partial
 
 from servicex_layer._model import Location, ResultFile
 from servicex_layer.feed import feed
-from servicex_layer.transport import ByteSource, Local, Remote, ResultSource
+from servicex_layer.transport import ResultSource
 
-__all__ = ["byte_source", "result_source"]
+__all__ = ["result_source"]
 
 
 def result_source(file: ResultFile, request_id: str, backend: str | None) -> ResultSource:
@@ -27,20 +27,6 @@ def result_source(file: ResultFile, request_id: str, backend: str | None) -> Res
     if file.input:
         name += f" (input {file.input})"
     return ResultSource(file, partial(_locate, file, request_id, backend), name)
-
-
-def byte_source(source: ResultSource) -> ByteSource:
-    """Open the bytes of a finished file.
-
-    Raises
-    ------
-    ResultError
-        If the store doesn't have it, or it isn't what the backend announced.
-    """
-    location = source.locate(None)
-    if location.path is not None:
-        return Local(source, location.path)
-    return Remote(source, location)
 
 
 def _locate(
