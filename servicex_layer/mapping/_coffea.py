@@ -17,7 +17,7 @@ from servicex_layer.mapping._columns import Columns
 from servicex_layer.mapping._errors import sendable
 from servicex_layer.reading import Table
 
-__all__ = ["form_mapping", "merge_results", "nanoevents_of"]
+__all__ = ["base_form_of", "form_mapping", "merge_results", "nanoevents_of"]
 
 
 def form_mapping(schema: Any, metadata: Mapping[str, Any] | None) -> Any:
@@ -55,7 +55,7 @@ def nanoevents_of(
     # A Parquet file has neither titles nor C++ types.
     annotated: Callable[[], RecordForm] | None = getattr(table, "annotated_form", None)
     form = columns.form if annotated is None else annotated()
-    base_form = _base_form(form)
+    base_form = base_form_of(form)
     if "typenames" in form.parameters:
         base_form["typenames"] = form.parameters["typenames"]
     base_form["parameters"]["metadata"] = dict(metadata)
@@ -73,7 +73,7 @@ def nanoevents_of(
         ) from sendable(error)
 
 
-def _base_form(form: RecordForm) -> dict[str, Any]:
+def base_form_of(form: RecordForm) -> dict[str, Any]:
     """Return the form of columns as schemas take it: each buffer's key says how to load it.
 
     `_lazify_form` writes these keys, in a language that only coffea reads. If it changes its
@@ -115,7 +115,7 @@ class _ColumnsMapping(BaseSourceMapping):  # type: ignore[misc]
 
     @classmethod
     def _extract_base_form(cls, source: Columns) -> dict[str, Any]:
-        return _base_form(source.form)
+        return base_form_of(source.form)
 
     def key_root(self) -> str:
         return "servicex_layer:"

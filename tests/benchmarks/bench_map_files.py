@@ -1,4 +1,4 @@
-"""A coffea processor while a transform runs, beside waiting for its end and then coffea's Runner."""
+"""A coffea processor on a running transform, beside waiting for its end and then Runner."""
 
 from __future__ import annotations
 

@@ -36,6 +36,12 @@ def nano(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return links
 
 
+@pytest.fixture(scope="session")
+def nanoaod_columns() -> list[str]:
+    """Return the columns that NanoAODSchema needs for muons and the jets that they are in."""
+    return NANOAOD
+
+
 @pytest.fixture
 def nanoaod(finished: Callable[..., str]) -> Callable[..., str]:
     """Submit NanoAOD files, some columns of muons and jets, and finish them in this order."""
