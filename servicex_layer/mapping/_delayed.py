@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import dask.base
-from dask._task_spec import Task, TaskRef
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.typing import Key
@@ -18,6 +17,7 @@ from servicex_layer.backend import RestClient
 from servicex_layer.errors import InvalidArgumentError
 from servicex_layer.feed import active_client, error_for_status, loop_thread, register
 from servicex_layer.graph import SXFileLayer, wait_for_file_count
+from servicex_layer.mapping._dask_tasks import call_with_results
 from servicex_layer.mapping._file_task import FileTask
 from servicex_layer.mapping._layers import CallLayer, ReductionLayer
 from servicex_layer.mapping._partial import Finish
@@ -76,13 +76,13 @@ class Graph:
             self._add(reduction, calls.name)
             last, root = reduction.name, reduction.root
         name = f"servicex-result-{token}"
-        result = Task(name, finish, TaskRef(root))
+        result = call_with_results(name, finish, [root])
         self._add(MaterializedLayer({name: result}), last, name=name)
         return name
 
     def add_task(self, name: str, call: Callable[..., Any], *inputs: str) -> str:
         """Add a task that takes the results of others with these keys; returns its key."""
-        task = Task(name, call, *map(TaskRef, inputs))
+        task = call_with_results(name, call, inputs)
         self._add(MaterializedLayer({name: task}), *inputs, name=name)
         return name
 

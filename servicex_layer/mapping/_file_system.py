@@ -10,7 +10,7 @@ from fsspec.spec import AbstractFileSystem
 
 from servicex_layer._model import NoFile, ResultFile
 from servicex_layer.errors import InvalidArgumentError
-from servicex_layer.feed import feed, record_read
+from servicex_layer.feed import RequestRef, feed, record_read
 from servicex_layer.mapping._byte_file import ByteFile
 from servicex_layer.mapping._result_source import result_source
 from servicex_layer.transport import open_source
@@ -141,12 +141,13 @@ class _OpenResult:
                 f"'servicex://{path}' must be servicex://backend@request/N-of-M: the N-th of M "
                 "files, from 0."
             )
-        self.backend, self.request_id, number, count = match.groups()
-        file = _wait_for_file(self.request_id, self.backend, int(number), int(count))
+        backend, request_id, number, count = match.groups()
+        self.request = RequestRef(request_id, backend)
+        file = _wait_for_file(self.request, int(number), int(count))
         if isinstance(file, NoFile):
             reason = f"its input {file.failed} failed" if file.failed else "there are fewer files"
             raise FileNotFoundError(f"servicex://{path} has no result: {reason}.")
-        self.source = result_source(file, self.request_id, self.backend)
+        self.source = result_source(file, self.request)
         self.body = open_source(self.source)
         self.size = self.body.size
 
@@ -160,17 +161,15 @@ class _OpenResult:
 
     def close(self) -> None:
         number, received = self.source.file.number, self.source.transfer.received
-        record_read(self.request_id, self.backend, number, received)
+        record_read(self.request, number, received)
 
 
-def _wait_for_file(
-    request_id: str, backend: str | None, number: int, count: int
-) -> ResultFile | NoFile:
-    of_request = feed(request_id, backend)
-    file = of_request.get_nowait(number, count)
+def _wait_for_file(request: RequestRef, number: int, count: int) -> ResultFile | NoFile:
+    request_feed = feed(request)
+    file = request_feed.get_nowait(number, count)
     if file is not None:
         return file
-    pending = of_request.submit(of_request.get(number, count))
+    pending = request_feed.submit(request_feed.get(number, count))
     try:
         return pending.result()
     finally:

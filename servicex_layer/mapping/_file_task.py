@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from servicex_layer._model import NoFile, ResultFile
-from servicex_layer.feed import record_read
+from servicex_layer.feed import RequestRef, record_read
 from servicex_layer.graph import record
 from servicex_layer.mapping._partial import Merge, Partial
 from servicex_layer.mapping._result_source import result_source
@@ -28,10 +28,8 @@ class FileTask:
     ----------
     call : callable
         Called with a result and its metadata; returns a list of at most one value.
-    request_id : str
+    request : RequestRef
         The request.
-    backend : str or None
-        The backend's name in ``servicex.yaml``; ``None`` for the default.
     metadata : mapping
         What the metadata of each file begins with.
     merge : Merge
@@ -41,8 +39,7 @@ class FileTask:
     """
 
     call: CallOnResult
-    request_id: str
-    backend: str | None
+    request: RequestRef
     metadata: Mapping[str, Any]
     merge: Merge
     report: bool
@@ -54,7 +51,7 @@ class FileTask:
     def _part_of(self, file: ResultFile | NoFile) -> Partial:
         started = time.perf_counter()
         if isinstance(file, ResultFile):
-            source = result_source(file, self.request_id, self.backend)
+            source = result_source(file, self.request)
             transfer = source.transfer
             values = self.call(source, self._metadata_of(file))
             part = Partial(values, files=1)
@@ -62,7 +59,7 @@ class FileTask:
             transfer = TransferStats()
             failed = [] if file.failed is None else [file.failed]
             part = Partial(failed=len(failed), failed_inputs=failed)
-        record_read(self.request_id, self.backend, file.number, transfer.received)
+        record_read(self.request, file.number, transfer.received)
         if not self.report:
             return part
         happened = record(file, transfer, time.perf_counter() - started)
@@ -70,9 +67,9 @@ class FileTask:
 
     def _metadata_of(self, file: ResultFile) -> dict[str, Any]:
         return {
-            "dataset": self.request_id,
+            "dataset": self.request.request_id,
             "filename": file.input or file.name,
             "number": file.number,
-            "request_id": self.request_id,
+            "request_id": self.request.request_id,
             **self.metadata,
         }

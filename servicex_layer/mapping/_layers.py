@@ -7,11 +7,11 @@ from functools import cached_property
 from math import ceil
 from typing import Any
 
-from dask._task_spec import Task, TaskRef
 from dask.highlevelgraph import Layer, MaterializedLayer
 from dask.typing import Key
 
 from servicex_layer.graph import SXFileLayer
+from servicex_layer.mapping._dask_tasks import Task, call_with_results
 
 __all__ = ["CallLayer", "ReductionLayer"]
 
@@ -40,7 +40,7 @@ class _LazyLayer(Layer):
     def __getitem__(self, key: Key) -> Task:
         if key not in self:
             raise KeyError(key)
-        return Task(key, self.call, *map(TaskRef, self.inputs_of(key)))
+        return call_with_results(key, self.call, self.inputs_of(key))
 
     def items(self) -> Any:
         """Return keys with their tasks."""

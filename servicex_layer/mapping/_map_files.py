@@ -241,7 +241,7 @@ def delayed_over_files(
             max_failed=max_failed,
         )
         merge = Merge(request_id, reduce)
-        task = FileTask(call, request_id, chosen.name, metadata_of[sample], merge, report=report)
+        task = FileTask(call, files.request, metadata_of[sample], merge, report=report)
         finish = Finish(request_id, reduce is None, postprocess, report)
         results[sample] = graph.add_request(files, task, finish)
     if "" in results:

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from servicex_layer._model import NoFile, ResultFile
+from servicex_layer._model import NoFile
 from servicex_layer.errors import InvalidArgumentError, MissingExtraError, NoTreeError
-from servicex_layer.feed import loop_thread, process_feed
+from servicex_layer.feed import RequestRef, feed
 from servicex_layer.mapping._delayed import prepare_backend, requests_by_sample, statuses_of
 from servicex_layer.mapping._file_system import url_of
 from servicex_layer.mapping._metadata import metadata_by_sample
@@ -95,7 +95,7 @@ def work_items(
             )
         if not status.files:
             continue
-        treename = tree or _first_tree(chosen, request_id, status.files)
+        treename = tree or _first_tree(RequestRef(request_id, chosen.name), status.files)
         dataset = given[sample].pop("dataset", request_id)
         items += [
             WorkItem(
@@ -112,15 +112,19 @@ def work_items(
     return items
 
 
-def _first_tree(backend: Any, request_id: str, count: int) -> str:
-    feed = process_feed(request_id, backend)
-    file: ResultFile | NoFile = loop_thread().run(feed.get(0, count))
+def _first_tree(request: RequestRef, count: int) -> str:
+    request_feed = feed(request)
+    pending = request_feed.submit(request_feed.get(0, count))
+    try:
+        file = pending.result()
+    finally:
+        pending.cancel()
     if isinstance(file, NoFile):
         raise NoTreeError(
-            f"Request {request_id} has no finished file whose tree could be used. Give its name "
-            "with tree=…"
+            f"Request {request.request_id} has no finished file whose tree could be used. Pass its "
+            "name, as in tree='Events'."
         )
-    with open_table(result_source(file, request_id, backend.name), None) as table:
+    with open_table(result_source(file, request), None) as table:
         root_tree: Any = table
         name: str = root_tree.tree.name
         return name
