@@ -138,7 +138,9 @@ def test_a_processor_starts_with_the_first_finished_file(
         if way == "map_files":
             mapped = sxl.map_files(Noting(), request_id, schema=NanoAODSchema)
             return mapped.compute(scheduler="threads")
-        run = processor.Runner(processor.IterativeExecutor(status=False), schema=NanoAODSchema)
+        executor = processor.IterativeExecutor(status=False)
+        # A compressed processor is a copy, whose list nobody sees.
+        run = processor.Runner(executor, schema=NanoAODSchema, processor_compression=None)
         return run(sxl.work_items(request_id, tree="Events"), Noting())
 
     result = in_thread(analyse)
