@@ -216,7 +216,7 @@ def test_a_file_without_tree_and_events_is_left_out(
 ):
     request_id = finished(inputs, cut="x < 150")
     with uproot.recreate(stored(request_id, 3)) as file:
-        file["padding"] = np.histogram(np.random.default_rng(1).random(9000), bins=9000)
+        file["padding"] = np.histogram(np.random.default_rng(1).random(30_000), bins=30_000)
     assert sxl.map_files(lambda events: [len(events)], request_id).compute() == [10, 10, 0]
 
 
@@ -230,23 +230,21 @@ def test_functions_and_arguments_have_keys_of_their_own(
     factor = 2
     same = [sxl.map_files(first_x, request_id).key for _ in range(2)]
     assert same[0] == same[1]
-    keys = {
-        sxl.map_files(function, request_id, **options).key
-        for function, options in [
-            (first_x, {}),
-            (sum_of_x, {}),
-            (lambda events: first_x(events) * factor, {}),
-            (lambda events: first_x(events) * 3, {}),
-            (partial(max, 3), {}),
-            (partial(max, 4), {}),
-            (first_x, {"tree": "events"}),
-            (first_x, {"metadata": {"year": 2018}}),
-            (first_x, {"reduce": max}),
-            (first_x, {"reduce": None}),
-            (first_x, {"split_every": 2}),
-            (first_x, {"files_per_task": 2}),
-        ]
-    }
+    calls: list[tuple[Any, dict[str, Any]]] = [
+        (first_x, {}),
+        (sum_of_x, {}),
+        (lambda events: first_x(events) * factor, {}),
+        (lambda events: first_x(events) * 3, {}),
+        (partial(max, 3), {}),
+        (partial(max, 4), {}),
+        (first_x, {"tree": "events"}),
+        (first_x, {"metadata": {"year": 2018}}),
+        (first_x, {"reduce": max}),
+        (first_x, {"reduce": None}),
+        (first_x, {"split_every": 2}),
+        (first_x, {"files_per_task": 2}),
+    ]
+    keys = {sxl.map_files(function, request_id, **options).key for function, options in calls}
     assert len(keys) == 12
 
 
@@ -329,12 +327,11 @@ def test_five_of_a_hundred_columns_cost_the_bytes_of_an_array_of_five(
 
     with dask.config.set({"servicex-layer.range-threshold": 0, "scheduler": "sync"}):
         events, report = sxl.from_servicex(request_id, report=True)
-        sums = sum(ak.sum(events[column]) for column in chosen)
-        total, records = dask.base.compute(sums, report)
+        sums, records = dask.base.compute([ak.sum(events[name]) for name in chosen], report)
         mapped, mapped_records = dask.base.compute(
             *sxl.map_files(by_column, request_id, report=True)
         )
-    assert mapped == pytest.approx(float(total))
+    assert mapped == pytest.approx(float(sum(sums)))
     assert ak.sum(records.read) < 0.3 * ak.sum(records["size"])
     assert ak.sum(mapped_records.read) <= 1.1 * ak.sum(records.read)
 
