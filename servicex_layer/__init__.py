@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from servicex_layer import forms, local, report
     from servicex_layer.feed import register
     from servicex_layer.graph import SXFileLayer, UprootLoadLayer, from_servicex
+    from servicex_layer.mapping import histograms, map_files, nanoevents, work_items
     from servicex_layer.monitor import progress
     from servicex_layer.submission import deliver, submit
 
@@ -23,11 +24,15 @@ __all__ = [
     "errors",
     "forms",
     "from_servicex",
+    "histograms",
     "local",
+    "map_files",
+    "nanoevents",
     "progress",
     "register",
     "report",
     "submit",
+    "work_items",
 ]
 
 __version__ = "0.1.0"
@@ -38,9 +43,13 @@ _HOMES = {
     "UprootLoadLayer": "graph",
     "deliver": "submission",
     "from_servicex": "graph",
+    "histograms": "mapping",
+    "map_files": "mapping",
+    "nanoevents": "mapping",
     "progress": "monitor",
     "register": "feed",
     "submit": "submission",
+    "work_items": "mapping",
 }
 _MODULES = ("forms", "local", "report")
 

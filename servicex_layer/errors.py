@@ -38,6 +38,8 @@ Each message says what was wrong, with what, and what to do. An exception holds 
 message, so that it crosses process borders on a cluster.
 """
 
+from typing import Any
+
 
 class ServiceXLayerError(Exception):
     """The base class of all exceptions of this package."""
@@ -156,6 +158,17 @@ class SchemaMismatchError(ResultError):
 
 class FormError(ServiceXLayerError):
     """The argument ``form`` can't be turned into a form."""
+
+
+class FunctionError(ServiceXLayerError):
+    """A function of the user failed: on the events of a file, on two results, or at the end.
+
+    Its ``__cause__`` is the original error, on a cluster as well.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the cause, too, which exceptions leave behind."""
+        return type(self), self.args, {"__cause__": self.__cause__}
 
 
 # Warnings

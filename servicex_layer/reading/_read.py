@@ -12,7 +12,7 @@ from servicex_layer.errors import NoTreeError, SchemaMismatchError
 from servicex_layer.reading._casting import cast_to_form
 from servicex_layer.reading._columns import select_columns
 from servicex_layer.reading._counter_branches import derive_counter, split_missing_counters
-from servicex_layer.transport import ByteSource, FileBytes, ObjectBytes, ResultSource
+from servicex_layer.transport import ByteSource, ResultSource, open_source
 
 __all__ = ["Table", "open_bytes", "open_result", "open_table", "read", "read_form"]
 
@@ -129,13 +129,7 @@ def open_table(source: ResultSource, tree: str | None) -> AbstractContextManager
 
     Parameters and errors are those of `read`.
     """
-    location = source.locate(None)
-    body: ByteSource
-    if location.path is None:
-        body = ObjectBytes(source, location)
-    else:
-        body = FileBytes(source, location.path)
-    return open_bytes(body, source.file.format, tree, source.description)
+    return open_bytes(open_source(source), source.file.format, tree, source.description)
 
 
 def open_bytes(

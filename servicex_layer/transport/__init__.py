@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from servicex_layer.transport._byte_source import ByteSource, FileBytes, ObjectBytes, OpenFileBytes
+from servicex_layer.transport._byte_source import (
+    ByteSource,
+    FileBytes,
+    ObjectBytes,
+    OpenFileBytes,
+    open_source,
+)
 from servicex_layer.transport._ranges import Range
 from servicex_layer.transport._result import ResultSource, TransferStats
 
@@ -14,4 +20,5 @@ __all__ = [
     "Range",
     "ResultSource",
     "TransferStats",
+    "open_source",
 ]

@@ -15,7 +15,7 @@ from servicex_layer.transport._http_object import HTTPObject, check_size
 from servicex_layer.transport._ranges import Piece, Range, coalesce, drop_contained, find
 from servicex_layer.transport._result import ResultSource, TransferStats
 
-__all__ = ["ByteSource", "FileBytes", "ObjectBytes", "OpenFileBytes"]
+__all__ = ["ByteSource", "FileBytes", "ObjectBytes", "OpenFileBytes", "open_source"]
 
 # Both ends of a large file are fetched when it is opened: they hold the directory of a ROOT file
 # and the footers of RNTuples and Parquet files.
@@ -183,6 +183,27 @@ class OpenFileBytes:
         """Read the bytes from `start` to before `stop`."""
         self._file.seek(start)
         return memoryview(self._file.read(stop - start))
+
+
+def open_source(source: ResultSource) -> ByteSource:
+    """Open the bytes of a result, wherever it is.
+
+    Parameters
+    ----------
+    source : ResultSource
+        The result.
+
+    Raises
+    ------
+    CorruptResultError
+        If it is not the file that the backend announced.
+    MissingObjectError
+        If it is not there.
+    """
+    location = source.locate(None)
+    if location.path is None:
+        return ObjectBytes(source, location)
+    return FileBytes(source, location.path)
 
 
 def _check_range(start: int, stop: int, size: int, description: str) -> None:

@@ -1,0 +1,186 @@
+"""Two layers of a graph: one task per file or group of files, and the tree that reduces them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from math import ceil
+from typing import Any
+
+from dask.highlevelgraph import Layer, MaterializedLayer
+from dask.typing import Key
+
+from servicex_layer.graph import SXFileLayer
+from servicex_layer.mapping._dask_tasks import Task, call_with_results
+
+__all__ = ["CallLayer", "ReductionLayer"]
+
+
+class _LazyLayer(Layer):
+    """A layer that makes its tasks when they are asked for, and pickles none of them."""
+
+    name: str
+    call: Callable[..., Any]
+
+    def __init__(self, name: str, call: Callable[..., Any]) -> None:
+        super().__init__()
+        self.name = name
+        self.call = call
+
+    def inputs_of(self, key: Key) -> list[Key]:
+        """Return the keys of the tasks whose results a task takes."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}<{self.name} {len(self)} tasks>"
+
+    def __contains__(self, key: object) -> bool:
+        raise NotImplementedError
+
+    def __getitem__(self, key: Key) -> Task:
+        if key not in self:
+            raise KeyError(key)
+        return call_with_results(key, self.call, self.inputs_of(key))
+
+    def items(self) -> Any:
+        """Return keys with their tasks."""
+        return {key: self[key] for key in self}.items()
+
+    def is_materialized(self) -> bool:
+        """See `dask.highlevelgraph.Layer.is_materialized`."""
+        return False
+
+    def get_output_keys(self) -> set[Key]:
+        """See `dask.highlevelgraph.Layer.get_output_keys`."""
+        return set(self)
+
+    def get_dependencies(self, key: Key, all_hlg_keys: Any) -> set[Key]:
+        """See `dask.highlevelgraph.Layer.get_dependencies`."""
+        del all_hlg_keys
+        return set(self.inputs_of(key))
+
+    def cull(self, keys: set[Key], all_hlg_keys: Any) -> tuple[Layer, Mapping[Key, set[Key]]]:
+        """See `dask.highlevelgraph.Layer.cull`."""
+        del all_hlg_keys
+        needed = self._with_inputs_inside(keys)
+        dependencies = {key: set(self.inputs_of(key)) for key in needed}
+        if len(needed) == len(self):
+            return self, dependencies
+        return MaterializedLayer({key: self[key] for key in needed}), dependencies
+
+    def _with_inputs_inside(self, keys: set[Key]) -> set[Key]:
+        needed: set[Key] = set()
+        left = [key for key in keys if key in self]
+        while left:
+            key = left.pop()
+            if key not in needed:
+                needed.add(key)
+                left += [other for other in self.inputs_of(key) if other in self]
+        return needed
+
+
+class CallLayer(_LazyLayer):
+    """Calls something with the files of an `SXFileLayer`: task N with the N-th group.
+
+    Parameters
+    ----------
+    name : str
+        Name of the layer.
+    call : callable
+        Called with each file of a group.
+    files : SXFileLayer
+        The layer that waits for the files.
+    files_per_task : int
+        Number of files in a group; the last group may have fewer.
+    """
+
+    def __init__(
+        self, name: str, call: Callable[..., Any], files: SXFileLayer, files_per_task: int
+    ) -> None:
+        super().__init__(name, call)
+        self.files = files.name
+        self.file_count = files.npartitions
+        self.files_per_task = files_per_task
+
+    def __len__(self) -> int:
+        return ceil(self.file_count / self.files_per_task)
+
+    def __iter__(self) -> Iterator[Key]:
+        return ((self.name, group) for group in range(len(self)))
+
+    def __contains__(self, key: object) -> bool:
+        match key:
+            case (self.name, int(group)):
+                return 0 <= group < len(self)
+        return False
+
+    def inputs_of(self, key: Any) -> list[Key]:
+        """Return the keys of the tasks that wait for the files of a group."""
+        start = key[1] * self.files_per_task
+        stop = min(start + self.files_per_task, self.file_count)
+        return [(self.files, number) for number in range(start, stop)]
+
+
+class ReductionLayer(_LazyLayer):
+    """Reduces the results of a `CallLayer` as a tree.
+
+    Its keys are ``(name, level, place)``; the last level has one task.
+
+    Parameters
+    ----------
+    name : str
+        Name of the layer.
+    call : callable
+        Called with up to `split_every` results.
+    calls : CallLayer
+        The layer whose results are reduced: of more than one task.
+    split_every : int
+        Number of results that one task reduces.
+    """
+
+    def __init__(
+        self, name: str, call: Callable[..., Any], calls: CallLayer, split_every: int
+    ) -> None:
+        super().__init__(name, call)
+        self.calls = calls.name
+        self.call_count = len(calls)
+        self.split_every = split_every
+
+    @property
+    def root(self) -> Key:
+        """Key of the task that reduces all."""
+        return self.name, len(self._sizes) - 1, 0
+
+    @cached_property
+    def _sizes(self) -> list[int]:
+        """Number of tasks of each level."""
+        sizes = [ceil(self.call_count / self.split_every)]
+        while sizes[-1] > 1:
+            sizes.append(ceil(sizes[-1] / self.split_every))
+        return sizes
+
+    def __len__(self) -> int:
+        return sum(self._sizes)
+
+    def __iter__(self) -> Iterator[Key]:
+        return (
+            (self.name, level, place)
+            for level, size in enumerate(self._sizes)
+            for place in range(size)
+        )
+
+    def __contains__(self, key: object) -> bool:
+        match key:
+            case (self.name, int(level), int(place)):
+                return 0 <= level < len(self._sizes) and 0 <= place < self._sizes[level]
+        return False
+
+    def inputs_of(self, key: Any) -> list[Key]:
+        """Return the keys of the tasks of the level below."""
+        _, level, place = key
+        below = self._sizes[level - 1] if level else self.call_count
+        start = place * self.split_every
+        places = range(start, min(start + self.split_every, below))
+        if level == 0:
+            return [(self.calls, group) for group in places]
+        return [(self.name, level - 1, lower) for lower in places]
