@@ -9,11 +9,13 @@ from servicex_layer.feed._read_progress import RequestProgress
 from servicex_layer.feed._register import register
 from servicex_layer.feed._request import RequestRef
 from servicex_layer.feed._session import feed, process_feed, record_read
+from servicex_layer.feed._subscriber import Feed
 from servicex_layer.feed._wait_in_thread import register_callback, wait
 from servicex_layer.feed._wait_on_worker import wait_in_worker_thread, wait_seceded, worker_loop
 from servicex_layer.feed._worker_plugin import this_worker
 
 __all__ = [
+    "Feed",
     "RequestProgress",
     "RequestRef",
     "active_client",

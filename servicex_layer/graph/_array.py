@@ -9,12 +9,12 @@ from dask.highlevelgraph import HighLevelGraph
 from dask_awkward.lib.core import Array, map_partitions
 from dask_awkward.utils import first, second
 
-from servicex_layer._config import find_backend, seconds
-from servicex_layer.backend import RestClient
-from servicex_layer.feed import active_client, error_for_status, loop_thread, register
+from servicex_layer._config import find_backend
+from servicex_layer._model import Backend, TransformStatus
+from servicex_layer.feed import RequestRef, active_client, error_for_status, feed, register
 from servicex_layer.forms import parse_form
 from servicex_layer.graph._dask_awkward import meta_of, new_array
-from servicex_layer.graph._file_count import wait_for_file_count
+from servicex_layer.graph._file_count import status_with_file_count
 from servicex_layer.graph._file_layer import SXFileLayer
 from servicex_layer.graph._first_file import form_of_first_file
 from servicex_layer.graph._form_mapping import described_form_of, validate_mappable
@@ -119,6 +119,8 @@ def from_servicex(
         If ``servicex.yaml`` is missing, or the backend is not in it.
     BackendError
         If the backend can't be reached, rejects the token or doesn't know the request.
+    FailedFilesError
+        If all files of the request failed, whatever `on_failed` is.
     RequestError
         If the request ended without a result.
     FormError
@@ -138,10 +140,9 @@ def from_servicex(
     client = active_client()
     if client is not None and not client.asynchronous:
         register(client, server.name)
-    rest = RestClient(server, seconds("retry-timeout") or 0.0, seconds("timeout"))
-    status = loop_thread().run(wait_for_file_count(rest, request_id))
-    if status.is_terminal and status.status != "Complete" and not status.completed:
-        raise error_for_status(status)
+    status = status_with_file_count(server, request_id)
+    if status.is_terminal and not status.completed:
+        _check_not_all_failed(server, status)
     if form_mapping is not None:
         validate_mappable(status.result_format)
     if form_for is None:
@@ -165,6 +166,17 @@ def from_servicex(
     )
     array = _array_of(files, load)
     return _array_and_report(array) if report else array
+
+
+def _check_not_all_failed(server: Backend, status: TransformStatus) -> None:
+    """Raise if a request ended without a result, unless it has no files."""
+    if status.status != "Complete":
+        raise error_for_status(status)
+    if status.files:
+        # The feed raises an error that names the inputs, if they failed indeed: a file that failed
+        # can be transformed again.
+        request_feed = feed(RequestRef(status.request_id, server.url))
+        request_feed.submit(request_feed.get(0, status.files)).result()
 
 
 def _array_of(files: SXFileLayer, load: UprootLoadLayer) -> Array:

@@ -125,12 +125,34 @@ def test_a_form_can_be_an_awkward_form(finished: Callable[..., str], inputs: lis
     assert str(from_servicex(finished(inputs), form=form).compute().type) == f"40 * {FORM}"
 
 
-@pytest.mark.filterwarnings("ignore::servicex_layer.errors.FailedFilesWarning")
-def test_a_request_of_failed_files_is_an_array_without_events(
-    finished: Callable[..., str], inputs: list[Path]
+@pytest.mark.parametrize("on_failed", ["skip", "raise"])
+@pytest.mark.parametrize("form", [FORM, None], ids=["form", "no form"])
+def test_a_request_whose_files_all_failed_is_an_error(
+    finished: Callable[..., str], inputs: list[Path], form: str | None, on_failed: str
 ):
     request_id = finished(inputs, "no-such-tree")
-    assert from_servicex(request_id, form=FORM).x.compute().to_list() == []
+    with pytest.raises(FailedFilesError, match="all 4 of 4 files failed") as caught:
+        from_servicex(request_id, form=form, on_failed=on_failed)
+    for text in (request_id, str(inputs[0]), "no-such-tree", "Logs: http"):
+        assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("form", [FORM, None], ids=["form", "no form"])
+def test_files_that_all_fail_while_they_are_waited_for_are_an_error(
+    service: LocalServiceX,
+    submit: Callable[..., str],
+    inputs: list[Path],
+    in_thread: Any,
+    until: Any,
+    form: str | None,
+):
+    request_id = submit(inputs, "no-such-tree")
+    result = in_thread(lambda: from_servicex(request_id, form=form).compute(scheduler="threads"))
+    before = service.traffic.calls["status"]
+    until(lambda: service.traffic.calls["status"] >= before + 2)
+    service.release(request_id, 0, 1, 2, 3)
+    with pytest.raises(FailedFilesError, match="all 4 of 4 files failed"):
+        result()
 
 
 def test_a_finished_request_needs_no_layer_that_waits(

@@ -6,6 +6,7 @@ from typing import Any
 
 import dask
 import pytest
+import uproot
 
 from servicex_layer import from_servicex
 from servicex_layer.errors import FormError, WaitTimeoutError
@@ -50,7 +51,28 @@ def test_a_request_without_files_has_no_columns(finished: Callable[..., str]):
     assert from_servicex(finished([])).fields == []
 
 
-@pytest.mark.filterwarnings("ignore::servicex_layer.errors.FailedFilesWarning")
-def test_without_a_finished_file_there_is_no_form(finished: Callable[..., str], inputs: list[Path]):
-    with pytest.raises(FormError, match="no finished file"):
-        from_servicex(finished(inputs, "no-such-tree"))
+def remove_trees(path: Path) -> None:
+    """Replace a ROOT file by one of the same size without a tree."""
+    size = path.stat().st_size
+    with uproot.recreate(path):
+        pass
+    path.write_bytes(path.read_bytes().ljust(size, b"\0"))
+
+
+def test_a_file_without_a_tree_leaves_the_form_to_the_next(
+    finished: Callable[..., str], inputs: list[Path], stored: Callable[[str, int], Path]
+):
+    request_id = finished(inputs)
+    remove_trees(stored(request_id, 0))
+    remove_trees(stored(request_id, 1))
+    assert from_servicex(request_id).fields == ["x", "n", "nv", "v"]
+
+
+def test_without_a_tree_in_any_file_there_is_no_form(
+    finished: Callable[..., str], inputs: list[Path], stored: Callable[[str, int], Path]
+):
+    request_id = finished(inputs[:2])
+    remove_trees(stored(request_id, 0))
+    remove_trees(stored(request_id, 1))
+    with pytest.raises(FormError, match="no finished file with a tree"):
+        from_servicex(request_id)
