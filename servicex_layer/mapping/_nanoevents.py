@@ -37,10 +37,12 @@ def nanoevents(
         The request, as ServiceX named it when it was submitted.
     schemaclass : type, optional
         A schema of coffea; by default ``NanoAODSchema``.
-    backend, tree, form, on_failed, max_failed, report
+    backend, tree, form
         As in `from_servicex`.
     metadata : mapping, optional
-        What ``events.metadata`` is; must be representable in JSON.
+        Becomes part of ``events.metadata``; must be representable in JSON.
+    on_failed, max_failed, report
+        As in `from_servicex`.
 
     Returns
     -------
