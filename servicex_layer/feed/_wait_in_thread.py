@@ -68,8 +68,7 @@ class _Waits(Callback):
                     del self._pending[key]
 
     def _sort(self, _: Any, state: Mapping[str, Any]) -> None:
-        # "ready" is a private part of the state of dask.local. Dask takes tasks from its end.
-        ready: list[Key] = state["ready"]
+        ready = _ready_tasks(state)
         waits = [key for key in ready if _is_wait(key)]
         if waits:
             others = [key for key in ready if not _is_wait(key)]
@@ -83,6 +82,15 @@ class _Waits(Callback):
             unfinished = [future for key in running for future in self._pending.get(key, ())]
         for future in unfinished:
             future.cancel()
+
+
+def _ready_tasks(state: Mapping[str, Any]) -> list[Key]:
+    """Return the tasks that can start, in the list that Dask takes them from: the last one first.
+
+    ``"ready"`` is a private part of the state of `dask.local`.
+    """
+    ready: list[Key] = state["ready"]
+    return ready
 
 
 def _is_wait(key: Key) -> bool:
