@@ -26,6 +26,8 @@ from servicex_layer.net import SYSTEM_CLOCK, Clock, check_url, json_or_none
 __all__ = ["RestClient"]
 
 _TRANSFORMATION = "/servicex/transformation"
+# How many requests a client remembers the end of the lookup of.
+_REMEMBERED_REQUESTS = 1000
 
 
 class RestClient(Connection):
@@ -44,8 +46,8 @@ class RestClient(Connection):
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         super().__init__(backend, retry_timeout, outage_timeout, access_token, clock)
-        # Requests whose lookup is known to have ended.
-        self._looked_up: set[str] = set()
+        # Requests whose lookup is known to have ended, the latest last.
+        self._looked_up: dict[str, None] = {}
 
     async def capabilities(self) -> frozenset[str]:
         """Return the names of the server's capabilities; a server of 2024 has none."""
@@ -75,11 +77,10 @@ class RestClient(Connection):
             )
         if status.status == "Bad Dataset" and status.did_id is not None:
             status = replace(status, lookup=await self._lookup_status(status.did_id))
-        if status.status == "Running":
-            self._looked_up.add(request_id)
         if status.status == "Complete" and request_id not in self._looked_up:
             await self._check_all_files_transformed(status)
-            self._looked_up.add(request_id)
+        if status.status in ("Running", "Complete"):
+            self._remember_looked_up(request_id)
         return status
 
     async def results(self, request_id: str, later_than: datetime | None = None) -> list[ResultRow]:
@@ -140,6 +141,13 @@ class RestClient(Connection):
         for name, location in locations.items():
             check_url(location.url, self.backend.url, f"result {name!r} of request {request_id}")
         return locations
+
+    def _remember_looked_up(self, request_id: str) -> None:
+        self._looked_up.pop(request_id, None)
+        self._looked_up[request_id] = None
+        # A request that is dropped costs one more call if its status is fetched again.
+        while len(self._looked_up) > _REMEMBERED_REQUESTS:
+            del self._looked_up[next(iter(self._looked_up))]
 
     async def _lookup_status(self, did_id: int) -> str:
         try:

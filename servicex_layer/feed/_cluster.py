@@ -67,8 +67,9 @@ class ClientSide:
         order = SESSION.get(*key)
         with self._lock:
             # After a lost connection the scheduler knows this client no more.
-            if self._client.scheduler_comm is not self._stream:
-                self._stream = self._client.scheduler_comm
+            stream = _stream_to_scheduler(self._client)
+            if stream is not self._stream:
+                self._stream = stream
                 self._shared.clear()
             start = self._shared.get(key)
             if start is not None and start * DIGEST_SIZE >= len(order):
@@ -131,6 +132,15 @@ def _stream_handlers(client: Client) -> dict[str, Any]:
     """
     handlers: dict[str, Any] = client._stream_handlers
     return handlers
+
+
+def _stream_to_scheduler(client: Client) -> object:
+    """Return a client's stream to the scheduler: another object after it has reconnected.
+
+    ``Client.scheduler_comm`` is not documented.
+    """
+    stream: object = client.scheduler_comm
+    return stream
 
 
 def _send_to_scheduler(client: Client, message: dict[str, Any]) -> None:

@@ -143,10 +143,5 @@ class SessionOrders:
                 known.order[begin:] = order
                 known.source = source
 
-    def forget_all(self) -> None:
-        """Begin a new session; for tests."""
-        with self._lock:
-            self._known.clear()
-
 
 SESSION = SessionOrders()

@@ -1,4 +1,4 @@
-"""How a request ended: its errors, and what is said about failed files."""
+"""The texts of a request's errors and warnings."""
 
 from __future__ import annotations
 

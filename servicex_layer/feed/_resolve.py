@@ -1,4 +1,4 @@
-"""From what is known of a request to the file with a number: a pure function."""
+"""Decides what a partition gets: a file, no file, or an error. A pure function."""
 
 from __future__ import annotations
 

@@ -95,9 +95,10 @@ class FeedsPlugin(SchedulerPlugin):
         """See `distributed.SchedulerPlugin.remove_client`."""
         del scheduler
         self._publisher.remove(client)
-        for key, clients in self._clients.items():
+        for key, clients in list(self._clients.items()):
             clients.discard(client)
             if not clients:
+                del self._clients[key]
                 self._orders.pop(key, None)
 
     async def close(self) -> None:
@@ -194,18 +195,13 @@ class FeedsPlugin(SchedulerPlugin):
         return dataclasses.asdict(self._feed(request).read_progress.get(since))
 
     def _send(self, peer: str, message: dict[str, Any]) -> None:
-        comm = self._scheduler.client_comms.get(peer)
-        if comm is None:
+        if not _send_to_client(self._scheduler, peer, message):
             self._scheduler.worker_send(peer, message)
-        elif not comm.closed():
-            comm.send(message)
 
     def _send_order(self, client: str, key: Key, start: int, order: bytes) -> None:
-        comm = self._scheduler.client_comms.get(client)
-        if comm is not None and not comm.closed():
-            url, request_id = key
-            growth = {"url": url, "request_id": request_id, "start": start, "order": order}
-            comm.send({"op": "servicex_order", **growth})
+        url, request_id = key
+        growth = {"url": url, "request_id": request_id, "start": start, "order": order}
+        _send_to_client(self._scheduler, client, {"op": "servicex_order", **growth})
 
     def _hand_on_order(self, key: Key, start: int, order: bytes) -> None:
         # Over the stream that tells a client later that a task has finished: a client knows the
@@ -272,6 +268,18 @@ class FeedsPlugin(SchedulerPlugin):
         # As distributed.warn does on a worker: clients make it a warning of their own.
         event = {"message": pickle.dumps(text), "category": pickle.dumps(category)}
         self._scheduler.log_event("warn", event)
+
+
+def _send_to_client(scheduler: Scheduler, client: str, message: dict[str, Any]) -> bool:
+    """Send a message to a client if its stream is open; return whether it is a client.
+
+    ``Scheduler.client_comms`` is not documented. Dask's own ``Scheduler.client_send`` uses it but
+    logs an error for a client that has just left, and doesn't show whether a peer is a client.
+    """
+    stream = scheduler.client_comms.get(client)
+    if stream is not None and not stream.closed():
+        stream.send(message)
+    return stream is not None
 
 
 def _forgive_waiting_tasks(scheduler: Scheduler) -> None:

@@ -79,8 +79,7 @@ class _Waits(Callback):
             future.cancel()
 
     def _sort(self, _: Any, state: Mapping[str, Any]) -> None:
-        # "ready" is a private part of the state of dask.local. Dask takes tasks from its end.
-        ready: list[Key] = state["ready"]
+        ready = _ready_tasks(state)
         waits = [key for key in ready if _is_wait(key)]
         if waits:
             others = [key for key in ready if not _is_wait(key)]
@@ -112,6 +111,15 @@ def _threads_of_this_computation() -> set[threading.Thread]:
     if caller is threading.main_thread():
         pools.append(dask.threaded.default_pool)
     return {thread for pool in pools for thread in getattr(pool, "_threads", ())}
+
+
+def _ready_tasks(state: Mapping[str, Any]) -> list[Key]:
+    """Return the tasks that can start, in the list that Dask takes them from: the last one first.
+
+    ``"ready"`` is a private part of the state of `dask.local`.
+    """
+    ready: list[Key] = state["ready"]
+    return ready
 
 
 def _is_wait(key: Key) -> bool:

@@ -19,7 +19,10 @@ T = TypeVar("T")
 
 
 def worker_loop(worker: Worker) -> asyncio.AbstractEventLoop:
-    """Return the event loop that a worker runs in."""
+    """Return the event loop that a worker runs in.
+
+    ``asyncio_loop`` belongs to Tornado's loop, whose successor may be asyncio's itself.
+    """
     loop: Any = worker.loop
     asyncio_loop: asyncio.AbstractEventLoop = loop.asyncio_loop
     return asyncio_loop
@@ -113,8 +116,11 @@ def _key_of_running_task(worker: Worker, expected: Key) -> Key:
 
 
 def _secede(worker: Worker, key: Key) -> None:
-    # distributed.secede works in threads only, so this sends the event that it sends. SecedeEvent
-    # is private: a release may change its fields.
+    """Give a task's slot back to its worker; in the worker's event loop.
+
+    `distributed.secede` works in threads only, so this sends the event that it sends. SecedeEvent
+    is private: a release may change its fields.
+    """
     worker.handle_stimulus(
         SecedeEvent(
             key=key, compute_duration=0.0, stimulus_id=f"servicex-layer-secede-{time.time()}"

@@ -1,4 +1,4 @@
-"""The worker's half of a cluster's feeds."""
+"""The worker's half of a cluster's feeds: asks the scheduler for files by number."""
 
 from __future__ import annotations
 
@@ -72,9 +72,14 @@ class SubscriberPlugin(WorkerPlugin):
         return asyncio.run_coroutine_threadsafe(coroutine, worker_loop(self._worker))
 
     def _send(self, message: dict[str, Any]) -> None:
-        worker_loop(self._worker).call_soon_threadsafe(self._send_in_loop, message)
+        worker_loop(self._worker).call_soon_threadsafe(_send_to_scheduler, self._worker, message)
 
-    def _send_in_loop(self, message: dict[str, Any]) -> None:
-        stream: Any = self._worker.batched_stream
-        if not stream.closed():
-            stream.send(message)
+
+def _send_to_scheduler(worker: Worker, message: dict[str, Any]) -> None:
+    """Send a message over a worker's stream to the scheduler, if it is open; in the worker's loop.
+
+    ``Worker.batched_stream`` is not documented, but what Dask's own extensions use.
+    """
+    stream: Any = worker.batched_stream
+    if not stream.closed():
+        stream.send(message)
