@@ -41,7 +41,9 @@ def make_traceable(graph: HighLevelGraph) -> HighLevelGraph:
 
 def _traceable(name: str, layer: Layer, inputs: set[str]) -> Layer:
     if isinstance(layer, AwkwardMaterializedLayer):
-        return _joined(layer, inputs) if len(inputs) > 1 else layer
+        # Arithmetic of scalars makes such layers, too: only those of `dak.concatenate` join arrays.
+        is_joined = name.startswith("concatenate-") and len(inputs) > 1
+        return _joined(layer, inputs) if is_joined else layer
     if isinstance(layer, Blockwise) and not hasattr(layer, "mock"):
         # Cloning makes a plain one of dask-awkward's, which can be mocked.
         return AwkwardBlockwiseLayer.from_blockwise(layer)

@@ -66,6 +66,7 @@ def test_usual_operations_give_the_results_of_awkward(events: Any):
     assert events[["x", "n"]].compute().fields == ["x", "n"]
     assert dak.num(events, axis=0).compute() == 40
     assert compute(ak.sum(events.x), ak.sum(events.n)) == (sum(expected), 180)
+    assert (ak.sum(events.x) - 2 * ak.sum(events.n)).compute() == sum(expected) - 360
     joined = dak.concatenate([events.x, events.n])
     assert joined.compute().to_list() == expected + 4 * list(range(10))
     persisted = events.persist()
