@@ -95,5 +95,5 @@ class TransformRequest:
 
     @property
     def accepts_rows(self) -> bool:
-        """Whether files that finish now are reported: also those in flight at a cancelation."""
+        """Whether files that finish now are reported: also those in flight at a cancellation."""
         return self.finished is None or self.status == "Canceled"
