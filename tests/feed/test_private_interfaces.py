@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from dask.callbacks import Callback
 from dask.threaded import get
+from dask.typing import Key
 from distributed import Client, LocalCluster, Scheduler, Worker
 
 from servicex_layer.feed import _cluster, _scheduler_plugin, _wait_in_thread, _worker_plugin
@@ -35,7 +36,8 @@ def client(cluster: LocalCluster) -> Iterator[Client]:
 
 
 def scheduler_of(cluster: LocalCluster) -> Scheduler:
-    scheduler: Scheduler = cluster.scheduler
+    scheduler = cluster.scheduler
+    assert isinstance(scheduler, Scheduler)
     return scheduler
 
 
@@ -51,7 +53,7 @@ def run(client: Client, function: Callable[[], Any]) -> Any:
     async def call() -> Any:
         return function()
 
-    return client.sync(call)  # type: ignore[no-untyped-call]
+    return client.sync(call)
 
 
 def test_the_scheduler_can_send_to_a_client(client: Client, cluster: LocalCluster, until: Until):
@@ -110,9 +112,9 @@ def test_a_waiting_task_is_forgiven_lost_workers_and_no_other_task(
     client: Client, cluster: LocalCluster
 ):
     scheduler = scheduler_of(cluster)
-    keys = [(f"servicex-file-{'0' * 32}", 0), "another-task"]
+    keys: list[Key] = [(f"servicex-file-{'0' * 32}", 0), "another-task"]
     futures = [client.submit(int, key=key) for key in keys]
-    assert client.gather(futures) == [0, 0]  # type: ignore[no-untyped-call]
+    assert client.gather(futures) == [0, 0]
 
     def forgive() -> list[int]:
         for key in keys:
@@ -130,6 +132,6 @@ def test_a_local_scheduler_shows_the_tasks_that_can_start():
     def start(_: object, state: dict[str, Any]) -> None:
         ready.extend(_wait_in_thread._ready_tasks(state))
 
-    with Callback(start_state=start):  # type: ignore[no-untyped-call]
+    with Callback(start_state=start):
         get({"first": (int,), "second": (int,), "later": (max, "first", "second")}, "later")
     assert sorted(map(str, ready)) == ["first", "second"]

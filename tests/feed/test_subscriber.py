@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from feed_pair import Peers, ScriptedFeed, until_waiting  # type: ignore[import-not-found]
@@ -110,7 +111,8 @@ def test_a_location_is_asked_for_with_the_url_that_did_not_work():
 
 
 def test_the_files_that_a_process_remembers_are_bounded():
-    subscriber = Subscriber([].append)
+    messages: list[dict[str, Any]] = []
+    subscriber = Subscriber(messages.append)
     for number in range(100_000):
         subscriber.remember((number,), NoFile(number))
     assert len(subscriber.known) <= 50_000
