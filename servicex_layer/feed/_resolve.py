@@ -121,13 +121,13 @@ def resolve(
     files = max(status.files, len(snapshot.files))
     if files > npartitions:
         raise partition_count_error(status, files, npartitions)
+    if snapshot.withdrawn:
+        raise withdrawn_file_error(status, snapshot.withdrawn)
     # Only at the end: until then a file that failed can be transformed again.
     if snapshot.ended and status.status == "Complete" and 0 < status.files <= snapshot.failed:
         raise all_failed_error(status, snapshot.failures)
     if _has_too_many_failed(snapshot, max_failed):
         raise too_many_failed_error(status, snapshot.failures, snapshot.failed, max_failed)
-    if snapshot.withdrawn:
-        raise withdrawn_file_error(status, snapshot.withdrawn)
     if number < snapshot.numbered:
         file = snapshot.files[number]
         if file is None:

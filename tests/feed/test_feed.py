@@ -22,6 +22,7 @@ from servicex_layer._config import Polling
 from servicex_layer._model import Backend, ResultFile, ResultRow, TransformStatus
 from servicex_layer.errors import (
     CompletionOrderError,
+    FailedFilesError,
     PartitionCountError,
     ProtocolError,
     RepeatedInputsWarning,
@@ -158,7 +159,7 @@ async def partitions(feed, count, order, cancelled=()):
 @settings(deadline=None, max_examples=300)
 @given(st.data())
 def test_every_file_is_in_exactly_one_partition_and_stays_there(data):
-    script = data.draw(scripts(max_late=10))
+    script = data.draw(scripts(max_late=10).filter(expected))
     count = len(script)
     order = data.draw(st.permutations(range(count)))
     cancelled = data.draw(st.lists(st.sampled_from(range(count)), max_size=4, unique=True))
@@ -178,10 +179,22 @@ def test_every_file_is_in_exactly_one_partition_and_stays_there(data):
     assert found == files + [None] * (count - len(files)), "empty partitions are the last"
 
 
+def test_if_every_file_failed_all_partitions_are_the_error():
+    script = [Scripted(created=i, late=0, lag=0, success=False) for i in range(2)]
+
+    async def observe():
+        feed = a_feed(ModelServer(script, ignore))
+        for number in range(2):
+            with pytest.raises(FailedFilesError, match=r"all 2 of 2 files failed: in0\.root"):
+                await feed.get(number, 2)
+
+    asyncio.run(observe())
+
+
 @settings(deadline=None, max_examples=200)
 @given(st.data())
 def test_a_list_that_begins_with_the_order_of_another_one_numbers_alike(data):
-    script = data.draw(scripts(max_late=10))
+    script = data.draw(scripts(max_late=10).filter(expected))
     count = len(script)
     known = data.draw(st.integers(0, count))
 
