@@ -1,4 +1,4 @@
-"""The access token of a backend: renewed before it expires and after a 401, by an httpx flow."""
+"""The access token: renewed before it expires and after a refusal (401, 422), by an httpx flow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decides which call to make next of a request: no I/O of its own."""
+"""Decides when to poll a request, how polling backs off, and which call comes next; no I/O."""
 
 from __future__ import annotations
 

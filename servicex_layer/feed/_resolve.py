@@ -1,4 +1,4 @@
-"""Decides what a partition gets: a file, no file, or an error. A pure function."""
+"""Decides what partition N gets: a file, no file, or an error. A pure function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds the feed of a request for a task, wherever it is held; and keeps those of this process.
+"""Finds the feed of a request for a task, on a worker, beside a client, or in this process.
 
 All computations of a session number the files alike: those on a cluster ask its scheduler, those in
 a process with an active client do so, too, child processes ask their parent, and what each list

@@ -1,4 +1,4 @@
-"""Dispatches the argument ``form=`` by its type: everything that it accepts."""
+"""Accepts the argument ``form=``: one branch for each kind of value."""
 
 from __future__ import annotations
 

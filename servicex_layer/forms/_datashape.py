@@ -1,4 +1,4 @@
-"""Forms that the user writes: awkward forms, datashapes, and dictionaries of columns."""
+"""Forms written out by the user: awkward forms, datashapes, and dictionaries of columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The function that the tasks of an `SXFileLayer` call."""
+"""The task of an `SXFileLayer`: wait for the file with a number."""
 
 from __future__ import annotations
 

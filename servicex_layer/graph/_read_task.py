@@ -1,4 +1,4 @@
-"""The functions that the tasks of an `UprootLoadLayer` call."""
+"""The task of an `UprootLoadLayer`: read columns of one file."""
 
 from __future__ import annotations
 

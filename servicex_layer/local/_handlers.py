@@ -1,4 +1,4 @@
-"""What each route of the server answers."""
+"""The answer of each route of the server, with the status of each refusal."""
 
 from __future__ import annotations
 

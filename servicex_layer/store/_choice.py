@@ -1,4 +1,4 @@
-"""Chooses the store of a request: the one place that knows every kind of store."""
+"""Chooses the store of a request: add a new kind of store here."""
 
 from __future__ import annotations
 

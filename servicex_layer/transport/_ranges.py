@@ -1,4 +1,4 @@
-"""Ranges of bytes of one file: which to fetch, and where to find them among fetched pieces."""
+"""Ranges of bytes of one file: which to fetch, joined if they are close."""
 
 from __future__ import annotations
 
