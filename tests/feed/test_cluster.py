@@ -27,6 +27,7 @@ from servicex_layer.errors import (
     WaitTimeoutError,
 )
 from servicex_layer.feed import loop_thread
+from servicex_layer.feed._packing import unpack_batch
 from servicex_layer.local import HttpFault
 
 FORM = "{x: float64, n: int32, v: var * float64}"
@@ -199,7 +200,7 @@ def test_a_worker_is_told_of_each_file_once_beside_what_it_asks_for(
 
     def note_and_send(worker, message):
         if message["op"] == "servicex_answer":
-            told.extend(pickle.loads(message["batch"]))  # noqa: S301  (this cluster's own)
+            told.extend(unpack_batch(message["batch"]))
         send(worker, message)
 
     monkeypatch.setattr(scheduler, "worker_send", note_and_send)
