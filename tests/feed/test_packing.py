@@ -29,7 +29,7 @@ def test_an_error_is_raised_when_it_is_unpacked():
 
 
 def test_a_batch_comes_out_as_it_was_put_in():
-    files = [file(0), NoFile(1)]
+    files: list[ResultFile | NoFile] = [file(0), NoFile(1)]
     assert unpack_batch(pack_batch(files)) == files
     assert unpack_batch(pack_batch([])) == []
 
