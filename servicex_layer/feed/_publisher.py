@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import pickle
 from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, Protocol
 
 from servicex_layer._model import Location, NoFile, ResultFile
 from servicex_layer.errors import ServiceXLayerError
 from servicex_layer.feed._feed import BATCH
+from servicex_layer.feed._packing import pack, pack_batch
 
 __all__ = ["Publisher"]
 
@@ -131,8 +131,8 @@ class Publisher:
                 "servicex_layer; see the log of the scheduler or parent process, and report it."
             )
         self._waits.pop((peer, wait), None)
-        pickled = {"answer": pickle.dumps(answer), "batch": pickle.dumps(batch)}
-        self._send(peer, {"op": "servicex_answer", "wait": wait, **pickled})
+        packed = {"answer": pack(answer), "batch": pack_batch(batch)}
+        self._send(peer, {"op": "servicex_answer", "wait": wait, **packed})
 
     def _unsent_batch(
         self, peer: Hashable, feed: _Feed, request: Request, question: dict[str, Any]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import itertools
-import pickle
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 from servicex_layer._model import Location, NoFile, ResultFile, TransformStatus
 from servicex_layer.errors import ServiceXLayerError
+from servicex_layer.feed._packing import unpack, unpack_batch
 
 __all__ = ["Feed", "RemoteFeed", "Subscriber"]
 
@@ -95,7 +95,7 @@ class Subscriber:
             raise
         finally:
             del self._answers[wait]
-        return _load(answer), _load(batch)
+        return unpack(answer), unpack_batch(batch)
 
     async def _wait(self, future: asyncio.Future[tuple[bytes, bytes]]) -> tuple[bytes, bytes]:
         if self._is_open is None:
@@ -209,12 +209,3 @@ class RemoteFeed:
         """See `Feed.record_read`."""
         read = {"request": self._request, "number": number, "received": received}
         self._subscriber.send({"op": "servicex_record_read", **read})
-
-
-def _load(answer: bytes) -> Any:
-    # Pickled by hand: Dask serializes between processes what it hands over as it is between threads
-    # of one process.
-    content = pickle.loads(answer)  # noqa: S301  (from this session's own processes)
-    if isinstance(content, Exception):
-        raise content
-    return content

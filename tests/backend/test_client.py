@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
@@ -230,6 +231,26 @@ def test_the_dataset_is_not_checked_if_the_lookup_was_seen_to_end(client_of, cal
     for _ in range(2):
         call(rest, lambda rest: rest.status("a"))
     assert server.dataset_calls == 0
+
+
+def test_the_requests_whose_dataset_was_checked_are_remembered_within_bounds(client_of, call):
+    checked = Counter()
+
+    def answer(_method, path):
+        number = path.rpartition("/")[2]
+        if path.startswith("/servicex/datasets/"):
+            checked[number] += 1
+            return 200, b"{}", {}
+        status = STATUS | {"request_id": number, "status": "Complete", "did_id": int(number)}
+        return 200, json.dumps(status).encode(), {}
+
+    async def fetch_all(rest):
+        for number in [*range(1200), 1199, 0]:
+            await rest.status(str(number))
+
+    call(client_of(answer), fetch_all)
+    assert checked["1199"] == 1
+    assert checked["0"] == 2, "the oldest was forgotten"
 
 
 @pytest.mark.parametrize(

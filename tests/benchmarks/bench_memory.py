@@ -1,7 +1,9 @@
 """Memory that a scheduler keeps of requests that were computed and released.
 
 The backend is scripted, over HTTP: it says of any request that it is complete, and has the same
-rows. One task per request asks for all of its files and their URLs, as its partitions would.
+rows. One task per request asks for all of its files and their URLs, as its partitions would: so
+the scheduler's lists see what they would see, without 10 000 tasks of Dask's. Growth counts after
+the third request, when what Dask itself allocates once is there.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from servicex_layer.feed import RequestRef, feed
 _GROWTH_BOUND = 100.0
 _BATCH = 256
 _FORGET_AFTER = 1.0
+_WARM_UPS = 3
 
 
 def rows_of(files: int) -> list[dict[str, Any]]:
@@ -147,7 +150,8 @@ def main() -> None:
             if client.submit(ask_for_all, RequestRef(name), files).result() != files:
                 raise SystemExit("WRONG RESULT")
 
-        compute("warm-up")
+        for number in range(_WARM_UPS):
+            compute(f"warm-up-{number}")
         while plugin.n_feeds:
             time.sleep(0.1)
         before = megabytes()
@@ -169,6 +173,7 @@ def main() -> None:
                 "",
                 "",
             ),
+            ("growth per request", f"{growth / requests:.2f}", "", ""),
             ("growth", f"{growth:.1f}", f"{_GROWTH_BOUND:g}", verdict(growth, _GROWTH_BOUND)),
         ],
     )

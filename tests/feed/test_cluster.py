@@ -27,6 +27,7 @@ from servicex_layer.errors import (
     WaitTimeoutError,
 )
 from servicex_layer.feed import loop_thread
+from servicex_layer.feed._packing import unpack_batch
 from servicex_layer.local import HttpFault
 
 FORM = "{x: float64, n: int32, v: var * float64}"
@@ -195,17 +196,17 @@ def test_a_worker_is_told_of_each_file_once_beside_what_it_asks_for(
     lone_worker, finished, inputs, monkeypatch
 ):
     scheduler = lone_worker.cluster.scheduler
-    send, told = scheduler.worker_send, []
+    send, sent = scheduler.worker_send, []
 
     def note_and_send(worker, message):
         if message["op"] == "servicex_answer":
-            told.extend(pickle.loads(message["batch"]))  # noqa: S301  (this cluster's own)
+            sent.extend(unpack_batch(message["batch"]))
         send(worker, message)
 
     monkeypatch.setattr(scheduler, "worker_send", note_and_send)
     sxl.register(lone_worker)
     assert firsts(by_hand(finished(inputs), 4)) == [0, 1, 2, 3]
-    assert sorted(file.number for file in told) == [0, 1, 2, 3]
+    assert sorted(file.number for file in sent) == [0, 1, 2, 3]
 
 
 def test_a_request_has_one_list_by_whatever_name_its_backend_goes(

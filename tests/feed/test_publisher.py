@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import pickle
 
 import pytest
 from feed_pair import Peers, ScriptedFeed, until_waiting  # type: ignore[import-not-found]
 
 from servicex_layer._model import NoFile
 from servicex_layer.errors import ServiceXLayerError, UnknownRequestError
+from servicex_layer.feed._packing import unpack_batch
 
 FILES = [NoFile(number) for number in range(3)]
 
@@ -21,8 +21,7 @@ async def get_all(peers: Peers, peer: str) -> None:
 
 
 def batch_sizes(peers: Peers) -> list[tuple[str, int]]:
-    batches = ((peer, pickle.loads(message["batch"])) for peer, message in peers.sent)  # noqa: S301
-    return [(peer, len(batch)) for peer, batch in batches]
+    return [(peer, len(unpack_batch(message["batch"]))) for peer, message in peers.sent]
 
 
 def test_a_batch_is_sent_once_to_each_peer():
