@@ -234,7 +234,7 @@ def test_the_dataset_is_not_checked_if_the_lookup_was_seen_to_end(client_of, cal
 
 
 def test_the_requests_whose_dataset_was_checked_are_remembered_within_bounds(client_of, call):
-    checked = Counter()
+    checked: Counter[str] = Counter()
 
     def answer(_method, path):
         number = path.rpartition("/")[2]
