@@ -113,3 +113,27 @@ def test_max_failed_must_be_a_fraction(max_failed: Any):
 def test_max_failed_needs_skip():
     with pytest.raises(InvalidArgumentError, match="on_failed='skip'"):
         SXFileLayer(REQUEST, 3, on_failed="raise", max_failed=0.5)
+
+
+def test_a_clone_has_keys_of_its_own():
+    files = SXFileLayer(REQUEST, 3)
+    clone, is_bound = files.clone(set(files), seed="seed")
+    assert not is_bound
+    assert not set(clone) & set(files)
+    assert len(clone) == 3
+    assert [task.key for task in dict(clone).values()] == list(clone)
+    assert clone.name == files.clone(set(files), seed="seed")[0].name
+
+
+def test_a_clone_of_other_layers_leaves_this_one():
+    files = SXFileLayer(REQUEST, 3)
+    assert files.clone({("other", 0)}, seed="seed") == (files, False)
+
+
+def test_a_bound_clone_waits_for_another_task_first():
+    files = SXFileLayer(REQUEST, 3)
+    clone, is_bound = files.clone(set(files), seed="seed", bind_to="checkpoint")
+    assert is_bound
+    assert all(clone[key].dependencies == {"checkpoint"} for key in clone)
+    _, dependencies = clone.cull(set(clone), set())
+    assert dependencies == {key: {"checkpoint"} for key in clone}

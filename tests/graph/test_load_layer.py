@@ -14,6 +14,7 @@ import cloudpickle
 import dask
 import dask_awkward
 import pytest
+from dask.base import annotate
 from dask.highlevelgraph import HighLevelGraph
 
 from servicex_layer import SXFileLayer, UprootLoadLayer
@@ -156,3 +157,25 @@ def test_the_notebook_view_shows_request_tree_and_columns(
     assert projected.layer_info_dict()["columns"] == "met"
     many = UprootLoadLayer(files, form={f"x{number}": "float64" for number in range(2000)})
     assert len(many.layer_info_dict()["columns"]) <= 400
+
+
+@pytest.mark.parametrize("fuse", [False, True])
+def test_a_clone_reads_through_keys_of_its_own(
+    graph_by_hand: Callable[..., HighLevelGraph], fuse: bool
+):
+    files = SXFileLayer(REQUEST, 3)
+    load = UprootLoadLayer(files, form=FORM, fuse=fuse)
+    keys = set(load) | set(() if fuse else files)
+    clone, is_bound = load.clone(keys, seed="seed", bind_to="checkpoint")
+    assert not set(clone) & set(load)
+    # Only a leaf of the graph is bound.
+    assert is_bound == fuse
+    inputs = set[Any]().union(*(task.dependencies for task in dict(clone).values()))
+    assert inputs == ({"checkpoint"} if fuse else set(clone.files))
+    assert clone.project_manually(frozenset({"x"})).layer_info_dict()["columns"] == "x"
+
+
+def test_annotations_survive_a_projection():
+    with annotate(priority=5):
+        load = UprootLoadLayer(SXFileLayer(REQUEST, 3), form=FORM)
+    assert load.project_manually(frozenset({"x"})).annotations == {"priority": 5}
