@@ -27,7 +27,8 @@
     │   │   └── NoTreeError
     │   ├── AmbiguousTreeError
     │   └── SchemaMismatchError
-    └── FormError
+    ├── FormError
+    └── FunctionError
 
     ServiceXLayerWarning (UserWarning)
     ├── FailedFilesWarning
@@ -37,8 +38,6 @@
 Each message says what was wrong, with what, and what to do. An exception holds nothing but its
 message, so that it crosses process borders on a cluster.
 """
-
-from typing import Any
 
 
 class ServiceXLayerError(Exception):
@@ -166,7 +165,7 @@ class FunctionError(ServiceXLayerError):
     Its ``__cause__`` is the original error, on a cluster as well.
     """
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[type, tuple[object, ...], dict[str, object]]:
         """Pickle the cause, too, which exceptions leave behind."""
         return type(self), self.args, {"__cause__": self.__cause__}
 

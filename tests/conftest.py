@@ -72,9 +72,9 @@ def no_scheduler_left() -> Iterator[None]:
     assert dask.config.get("scheduler", None) == before
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def ctrl_c() -> Iterator[None]:
-    """Make SIGINT raise KeyboardInterrupt, also in a shell's background job, which ignores it."""
+    """Make SIGINT raise KeyboardInterrupt: background jobs ignore it, dask-jobqueue changes it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -17,11 +17,15 @@ def test_completion_on_the_package_lists_its_public_names_only():
         "errors",
         "forms",
         "from_servicex",
+        "histograms",
         "local",
+        "map_files",
+        "nanoevents",
         "progress",
         "register",
         "report",
         "submit",
+        "work_items",
     ]
 
 

@@ -111,7 +111,7 @@ def status_of(request_id):
 
 def request_of(array):
     (layer,) = (layer for layer in array.dask.layers.values() if hasattr(layer, "io_func"))
-    return layer.io_func.request_id
+    return layer.io_func.request.request_id
 
 
 FORM = "{x: float64, v: var * float64}"
