@@ -80,7 +80,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def notebooks(session: nox.Session) -> None:
     """Execute every notebook; an exception in a cell is an error."""
-    session.install("-e.[coffea,local,plot,servicex]", "--group=notebooks")
+    session.install("-e.[coffea,local,plot,progress,servicex]", "--group=notebooks")
     session.run("jupyter", "execute", *map(str, sorted(Path("notebooks").glob("*.ipynb"))))
 
 

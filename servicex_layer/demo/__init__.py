@@ -10,7 +10,7 @@ from pathlib import Path
 
 from servicex_layer.demo._extras import require_extras
 
-__all__ = ["run_on_files", "run_on_muons"]
+__all__ = ["run_on_files", "run_on_muons", "write_muons"]
 
 
 def run_on_muons(output: Path) -> None:
@@ -55,3 +55,26 @@ def run_on_files(output: Path, files: Sequence[str], tree: str, column: str) -> 
     from servicex_layer.demo import _run
 
     _run.run_on_files(output, files, tree, column)
+
+
+def write_muons(path: Path, events: int, seed: int) -> None:
+    """Write a ROOT file of Z bosons that decay to two muons, the demo's input.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file to write.
+    events : int
+        Number of events.
+    seed : int
+        Seed of the random numbers.
+
+    Raises
+    ------
+    MissingExtraError
+        If an extra is not installed.
+    """
+    require_extras()
+    from servicex_layer.demo import _events
+
+    _events.write_file(path, events, seed)
