@@ -54,7 +54,7 @@ class UprootLoadLayer(NamedProjection):
         buffers. For ROOT files only.
     fuse : bool
         Whether the tasks of this layer also wait, so that the graph needs no `files` layer. This is
-        quicker if the request is finished; if it is running, a waiting task holds its thread.
+        quicker if the request is finished; if it is running, each waiting task needs a thread.
     report : bool
         Whether each task returns a pair: the partition, and a record of what happened to it
         (`servicex_layer.report.record`).

@@ -10,6 +10,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +50,19 @@ def content(number: int) -> dict[str, Any]:
 
 
 EAGER = ak.concatenate([ak.Array(content(number)) for number in range(_FILES)])
+EAGER_OTHER = ak.concatenate([ak.Array(content(_FILES + number)) for number in range(_FILES)])
+
+
+def slow(events: Any) -> Any:
+    """Take a while, so that computations overlap."""
+    if ak.backend(events) != "typetracer":
+        time.sleep(0.3)
+    return events
+
+
+def slowly(events: Any) -> Any:
+    """Return the same array, computed slowly."""
+    return dak.map_partitions(slow, events)
 
 
 # The cases: each returns pairs of what was computed and what is right.
@@ -56,49 +70,53 @@ EAGER = ak.concatenate([ak.Array(content(number)) for number in range(_FILES)])
 
 def overlapping(events: Any, _: Any, client: Client) -> list[tuple[Any, Any]]:
     """Compute other columns while some are computed."""
-    chosen, right = events[events.x > 5], EAGER[EAGER.x > 5]
-    first = client.compute([ak.sum(chosen.x), ak.sum(chosen.n)])
-    second = client.compute([ak.sum(chosen.v), ak.sum(ak.num(chosen.v))])
-    expected = [ak.sum(right.x), ak.sum(right.n), ak.sum(right.v), ak.sum(ak.num(right.v))]
+    first = client.compute([ak.sum(slowly(events.x)), ak.sum(slowly(events.n))])
+    second = client.compute([ak.sum(events.v), ak.sum(ak.num(events.v))])
+    expected = [ak.sum(EAGER.x), ak.sum(EAGER.n), ak.sum(EAGER.v), ak.sum(ak.num(EAGER.v))]
     return list(zip(client.gather([*first, *second]), expected, strict=True))
 
 
 def futures_kept(events: Any, _: Any, client: Client) -> list[tuple[Any, Any]]:
     """Compute other columns after some, whose futures are kept."""
-    chosen, right = events[events.x > 5], EAGER[EAGER.x > 5]
-    kept = client.compute([chosen.x, chosen.n])
+    kept = client.compute([ak.sum(events.x), ak.sum(events.n)])
     client.gather(kept)
-    return [(client.compute(ak.sum(chosen.v)).result(), ak.sum(right.v)), (len(kept), 2)]
+    total = client.compute(ak.sum(events.v)).result()
+    return [(total, ak.sum(EAGER.v)), (kept[0].result(), ak.sum(EAGER.x))]
 
 
 def cancelled(events: Any, _: Any, client: Client) -> list[tuple[Any, Any]]:
     """Compute other columns after a cancelled computation."""
-    chosen, right = events[events.x > 5], EAGER[EAGER.x > 5]
-    client.cancel(client.compute([ak.sum(chosen.x), ak.sum(chosen.n)]))
-    return [(client.compute(ak.sum(chosen.v)).result(), ak.sum(right.v))]
+    client.cancel(client.compute([ak.sum(slowly(events.x)), ak.sum(slowly(events.n))]))
+    return [(client.compute(ak.sum(events.v)).result(), ak.sum(EAGER.v))]
 
 
 def persisted(events: Any, _: Any, client: Client) -> list[tuple[Any, Any]]:
-    """Compute other columns, and a difference, after some were persisted."""
+    """Compute other columns after some were persisted."""
     x, n = persist(events.x, events.n)
     client.gather(client.compute([x, n]))
-    total, difference = compute(ak.sum(events.v), ak.sum(abs(events.x - x)))
-    return [(total, ak.sum(EAGER.v)), (difference, 0)]
+    return [(value, ak.sum(EAGER.v)) for value in compute(ak.sum(events.v))]
+
+
+def combined(events: Any, _: Any, client: Client) -> list[tuple[Any, Any]]:
+    """Combine a persisted column with the array."""
+    (x,) = persist(events.x)
+    return [(ak.sum(abs(events.x - x)).compute(), 0)]
 
 
 def whole(events: Any, _: Any, client: Client) -> list[tuple[Any, Any]]:
-    """Compute the whole array beside one column."""
-    total, array = client.compute([ak.sum(events.x)])[0], client.compute(events)
-    return [(total.result(), ak.sum(EAGER.x)), (ak.sum(array.result().v), ak.sum(EAGER.v))]
+    """Compute the whole array while columns are computed."""
+    totals = client.compute([ak.sum(slowly(events.x)), ak.sum(slowly(events.n))])
+    array = client.compute(events)
+    return [(ak.sum(array.result().v), ak.sum(EAGER.v)), (totals[0].result(), ak.sum(EAGER.x))]
 
 
 def lists(events: Any, _: Any, client: Client) -> list[tuple[Any, Any]]:
-    """Compute lists after, and beside, their lengths."""
-    lengths = client.compute(ak.num(events.v))
+    """Compute lists while their lengths are computed."""
+    lengths = client.compute([ak.sum(slowly(ak.num(events.v))), ak.sum(slowly(events.n))])
     values = client.compute(events.v)
     return [
-        (ak.sum(lengths.result()), ak.sum(ak.num(EAGER.v))),
         (ak.sum(values.result()), ak.sum(EAGER.v)),
+        (lengths[0].result(), ak.sum(ak.num(EAGER.v))),
     ]
 
 
@@ -125,7 +143,8 @@ def beside_arrays(events: Any, _: Any, client: Client) -> list[tuple[Any, Any]]:
 
 def concatenated(events: Any, other: Any, client: Client) -> list[tuple[Any, Any]]:
     """Concatenate two inputs of one form, and compute a column."""
-    return [(ak.sum(dak.concatenate([events, other]).x).compute(), 2 * ak.sum(EAGER.x))]
+    total = ak.sum(dak.concatenate([events, other]).x).compute()
+    return [(total, ak.sum(EAGER.x) + ak.sum(EAGER_OTHER.x))]
 
 
 def cloned(events: Any, _: Any, client: Client) -> list[tuple[Any, Any]]:
@@ -160,6 +179,7 @@ CASES: dict[str, Case] = {
         futures_kept,
         cancelled,
         persisted,
+        combined,
         whole,
         lists,
         beside_delayed,
@@ -172,33 +192,41 @@ CASES: dict[str, Case] = {
 }
 
 
-# The inputs: each makes two arrays of the same content.
+# The inputs: each makes two arrays of one form and different content.
 
 
 @contextmanager
 def root_files(directory: Path) -> Iterator[tuple[Any, Any]]:
     """Make arrays with `uproot.dask`."""
-    paths = [_write_root(directory / f"{number}.root", number) for number in range(_FILES)]
-    yield tuple(uproot.dask([f"{path}:events" for path in paths]) for _ in range(2))
+    first, second = (
+        uproot.dask([f"{path}:events" for path in paths]) for paths in _write_roots(directory)
+    )
+    yield first, second
 
 
 @contextmanager
 def parquet_files(directory: Path) -> Iterator[tuple[Any, Any]]:
     """Make arrays with `dask_awkward.from_parquet`."""
-    for number in range(_FILES):
-        ak.to_parquet(ak.Array(content(number)), directory / f"{number}.parquet")
-    yield dak.from_parquet(f"{directory}/*.parquet"), dak.from_parquet(f"{directory}/*.parquet")
+    for number in range(2 * _FILES):
+        name = f"{number // _FILES}-{number}.parquet"
+        ak.to_parquet(ak.Array(content(number)), directory / name)
+    yield dak.from_parquet(f"{directory}/0-*.parquet"), dak.from_parquet(f"{directory}/1-*.parquet")
 
 
 @contextmanager
 def servicex(directory: Path) -> Iterator[tuple[Any, Any]]:
     """Make arrays of requests that may still be running."""
-    paths = [_write_root(directory / f"{number}.root", number) for number in range(_FILES)]
     with LocalServiceX() as service:
         path = str(service.servicex_yaml)
         with dask.config.set({"servicex-layer.config-path": path}):
-            ids = [service.submit(paths, tree="events") for _ in range(2)]
-            yield tuple(from_servicex(request_id, form=_FORM) for request_id in ids)  # type: ignore[misc]
+            ids = [service.submit(paths, tree="events") for paths in _write_roots(directory)]
+            first, second = (from_servicex(request_id, form=_FORM) for request_id in ids)
+            yield first, second
+
+
+def _write_roots(directory: Path) -> tuple[list[Path], list[Path]]:
+    paths = [_write_root(directory / f"{number}.root", number) for number in range(2 * _FILES)]
+    return paths[:_FILES], paths[_FILES:]
 
 
 def _write_root(path: Path, number: int) -> Path:
