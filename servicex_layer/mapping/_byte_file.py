@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 from servicex_layer.transport import ByteSource
@@ -17,11 +18,14 @@ class ByteFile(io.RawIOBase):
     ----------
     body : ByteSource
         The bytes.
+    after_read : callable, optional
+        Called after each read.
     """
 
-    def __init__(self, body: ByteSource) -> None:
+    def __init__(self, body: ByteSource, after_read: Callable[[], None] | None = None) -> None:
         super().__init__()
         self._body = body
+        self._after_read = after_read
         self._position = 0
 
     def readable(self) -> bool:
@@ -49,4 +53,6 @@ class ByteFile(io.RawIOBase):
         content = self._body.read(start, min(start + len(buffer), self._body.size))
         buffer[: len(content)] = content
         self._position = start + len(content)
+        if self._after_read is not None:
+            self._after_read()
         return len(content)

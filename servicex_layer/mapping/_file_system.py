@@ -71,7 +71,7 @@ class ServiceXFileSystem(AbstractFileSystem):  # type: ignore[misc]
         """Let go of all files."""
         while self._results:
             _, result = self._results.popitem()
-            result.close()
+            result.record_read()
 
     @classmethod
     def _strip_protocol(cls, path: str) -> str:
@@ -122,7 +122,9 @@ class ServiceXFileSystem(AbstractFileSystem):  # type: ignore[misc]
             raise InvalidArgumentError(
                 f"servicex://{path} can only be read: open it with 'rb', not {mode!r}."
             )
-        return ByteFile(self._result(path).body)
+        result = self._result(path)
+        # Not when it is closed: coffea leaves that to the garbage collector.
+        return ByteFile(result.body, after_read=result.record_read)
 
     def _result(self, path: str) -> _OpenResult:
         # Two threads can open a file twice, which costs only bytes.
@@ -150,6 +152,7 @@ class _OpenResult:
         self.source = result_source(file, self.request)
         self.body = open_source(self.source)
         self.size = self.body.size
+        self._recorded_bytes = 0
 
     def fetch(self, ranges: Sequence[tuple[int, int]]) -> None:
         self.body.fetch([slice(*limits).indices(self.size)[:2] for limits in ranges])
@@ -159,9 +162,11 @@ class _OpenResult:
         first, last, _ = slice(start, stop).indices(self.size)
         return bytes(self.body.read(first, max(first, last)))
 
-    def close(self) -> None:
-        number, received = self.source.file.number, self.source.transfer.received
-        record_read(self.request, number, received)
+    def record_read(self) -> None:
+        """Record the bytes transferred since the last call, for the request's progress."""
+        received = self.source.transfer.received
+        record_read(self.request, self.source.file.number, received - self._recorded_bytes)
+        self._recorded_bytes = received
 
 
 def _wait_for_file(request: RequestRef, number: int, count: int) -> ResultFile | NoFile:

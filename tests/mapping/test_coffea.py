@@ -13,6 +13,7 @@ import dask
 import fsspec
 import hist
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import uproot
 from coffea import processor
@@ -109,11 +110,11 @@ def check_every_way(
     result = mapped.compute()["dimuon"]["dimuon"]
     assert result["processed"]
     check(result, expected)
-    if result_format == "parquet":
-        return  # coffea's Runner and form mappings read ROOT files
-    run = processor.Runner(executor, schema=NanoAODSchema)
+    file_format = "parquet" if result_format == "parquet" else "root"
+    run = processor.Runner(executor, schema=NanoAODSchema, format=file_format)
     check(run(sxl.work_items(samples), MuonsAndJets())["dimuon"], expected)
-    check(array_histogram(samples["dimuon"]), expected)
+    if result_format != "parquet":
+        check(array_histogram(samples["dimuon"]), expected)
 
 
 @pytest.mark.parametrize("way", ["map_files", "Runner"])
@@ -149,6 +150,25 @@ def test_a_processor_starts_with_the_first_finished_file(
     until(lambda: started == [0])
     service.release(request_id, 0, 1)
     assert result()[request_id]["events"] == 120
+
+
+@pytest.mark.filterwarnings("ignore::servicex_layer.errors.FailedFilesWarning")
+@pytest.mark.parametrize("scheduler", ["threads", "cluster_of_processes"], indirect=True)
+def test_a_processor_leaves_out_the_failed_files_of_each_sample(
+    use_service: Callable[[LocalServiceX], None],
+    nano: list[Path],
+    nanoaod_columns: list[str],
+    scheduler: str,
+):
+    with LocalServiceX(faults=Faults(failing={1})) as service:
+        use_service(service)
+        samples = {
+            name: service.submit(nano[:files], tree="Events", columns=nanoaod_columns)
+            for name, files in (("a", 3), ("b", 2))
+        }
+        mapped = sxl.map_files(MuonsAndJets(), samples, schema=NanoAODSchema)
+        result = mapped.compute()
+    assert {name: result[name][name]["events"] for name in samples} == {"a": 80, "b": 40}
 
 
 # map_files with a schema
@@ -282,6 +302,12 @@ def test_results_can_be_read_as_files(
         assert file.read(4) == content[3:7]
 
 
+def test_parquet_results_can_be_read_as_files(finished: Callable[..., str], inputs: list[Path]):
+    request_id = finished(inputs, result_format="parquet")
+    with fsspec.open(f"servicex://{request_id}/2-of-4") as file:
+        assert ak.from_arrow(pq.read_table(file)).x[0] == 200
+
+
 @pytest.mark.parametrize("path", ["5f1c0d3e", "5f1c0d3e/1", "a@b@5f1c0d3e/1-of-2", "x/a-of-b"])
 def test_a_url_of_another_form_is_an_error(path: str):
     with pytest.raises(InvalidArgumentError, match="must be servicex://backend@request/N-of-M"):
@@ -308,15 +334,12 @@ def test_runner_skips_failed_files(
             strict(items, count)
 
 
-def test_work_items_find_the_tree_and_need_root_files(
-    finished: Callable[..., str], inputs: list[Path]
-):
+def test_work_items_find_the_tree(finished: Callable[..., str], inputs: list[Path]):
     (item,) = sxl.work_items(finished(inputs[:1]), metadata={"year": 2018})
     assert (item.treename, item.usermeta["year"]) == ("events", 2018)
     assert sxl.work_items(finished([])) == []
-    parquet = finished(inputs[:1], result_format="parquet")
-    with pytest.raises(InvalidArgumentError, match="are Parquet files"):
-        sxl.work_items(parquet)
+    (item,) = sxl.work_items(finished(inputs[:1], result_format="parquet"))
+    assert item.treename == ""
 
 
 @pytest.mark.filterwarnings("ignore::servicex_layer.errors.FailedFilesWarning")
@@ -343,7 +366,7 @@ def test_nanoevents_need_a_schema_and_root_files(finished: Callable[..., str], i
     with pytest.raises(InvalidArgumentError, match="must be a schema of coffea"):
         sxl.nanoevents("5f1c0d3e", "NanoAOD")  # type: ignore[arg-type]
     parquet = finished(inputs[:1], result_format="parquet")
-    with pytest.raises(InvalidArgumentError, match="Parquet"):
+    with pytest.raises(InvalidArgumentError, match=r"nanoevents, .* Parquet.* use map_files"):
         sxl.nanoevents(parquet)
 
 
