@@ -10,7 +10,7 @@ from fsspec.spec import AbstractFileSystem
 
 from servicex_layer._model import NoFile, ResultFile
 from servicex_layer.errors import InvalidArgumentError
-from servicex_layer.feed import RequestRef, feed, record_read
+from servicex_layer.feed import Feed, RequestRef, feed
 from servicex_layer.mapping._byte_file import ByteFile
 from servicex_layer.mapping._result_source import result_source
 from servicex_layer.transport import open_source
@@ -144,12 +144,13 @@ class _OpenResult:
                 "files, from 0."
             )
         backend, request_id, number, count = match.groups()
-        self.request = RequestRef(request_id, backend)
-        file = _wait_for_file(self.request, int(number), int(count))
+        request = RequestRef(request_id, backend)
+        self._feed = feed(request)
+        file = _wait_for_file(self._feed, int(number), int(count))
         if isinstance(file, NoFile):
             reason = f"its input {file.failed} failed" if file.failed else "there are fewer files"
             raise FileNotFoundError(f"servicex://{path} has no result: {reason}.")
-        self.source = result_source(file, self.request)
+        self.source = result_source(file, request)
         self.body = open_source(self.source)
         self.size = self.body.size
         self._recorded_bytes = 0
@@ -165,12 +166,11 @@ class _OpenResult:
     def record_read(self) -> None:
         """Record the bytes transferred since the last call, for the request's progress."""
         received = self.source.transfer.received
-        record_read(self.request, self.source.file.number, received - self._recorded_bytes)
+        self._feed.record_read(self.source.file.number, received - self._recorded_bytes)
         self._recorded_bytes = received
 
 
-def _wait_for_file(request: RequestRef, number: int, count: int) -> ResultFile | NoFile:
-    request_feed = feed(request)
+def _wait_for_file(request_feed: Feed, number: int, count: int) -> ResultFile | NoFile:
     file = request_feed.get_nowait(number, count)
     if file is not None:
         return file

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import uproot
 from coffea import processor
-from coffea.nanoevents import BaseSchema, NanoAODSchema
+from coffea.nanoevents import BaseSchema, NanoAODSchema, NanoEventsFactory, PHYSLITESchema
 from distributed import Client, LocalCluster
 
 import servicex_layer as sxl
@@ -193,6 +193,26 @@ def test_base_schema_shows_the_columns(
         lambda events: float(ak.sum(events.x) + ak.sum(events.v)), request_id, schema=BaseSchema
     )
     assert mapped.compute() == 6180 + 9 * 8
+
+
+@pytest.mark.parametrize("result_format", FORMATS)
+def test_physlite_schema_collects_the_columns(
+    finished: Callable[..., str], tmp_path: Path, write_file: Any, result_format: str
+):
+    values = ak.Array([[60.0, 50.0], [], [40.0]])
+    fields = {"pt": values, "eta": values / 100, "phi": values / 50, "m": values / 10}
+    columns = {f"AnalysisElectronsAuxDyn.{name}": field for name, field in fields.items()}
+    path = write_file(tmp_path / "physlite.root", CollectionTree=columns)
+
+    def electrons(events: Any) -> list[Any]:
+        return [events.Electrons.pt.to_list(), ak.sum(events.Electrons.mass)]
+
+    request_id = finished([path], "CollectionTree", result_format=result_format)
+    plain = NanoEventsFactory.from_root(
+        {str(path): "CollectionTree"}, schemaclass=PHYSLITESchema
+    ).events()
+    mapped = sxl.map_files(electrons, request_id, schema=PHYSLITESchema)
+    assert mapped.compute() == electrons(plain)
 
 
 class NeedsWeights(BaseSchema):  # type: ignore[misc]
