@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import operator
 from collections.abc import Callable, Mapping
@@ -276,7 +277,15 @@ def _process_of(processor: Any) -> Callable[[Any], Any]:
             f"func={processor!r} has a `process` that can't be called. A processor needs a method "
             "`process(self, events)`."
         )
-    process: Callable[[Any], Any] = processor.process
+
+    @functools.wraps(processor.process)
+    def process(events: Any) -> Any:
+        value = processor.process(events)
+        if value is None:
+            # Adding results would leave it out without a word; coffea's Runner raises, too.
+            raise ValueError("it returned None instead of a result")
+        return value
+
     return process
 
 
