@@ -56,7 +56,7 @@ def test_a_result_of_map_files_needs_its_files(finished: Any, inputs: list[Path]
 
 def test_a_result_of_samples_has_their_names(finished: Any, inputs: list[Path]):
     first, second = finished(inputs[:1]), finished(inputs[:2])
-    samples = sxl.map_files(len, {"a": first, "b": second})
+    samples: Any = sxl.map_files(len, {"a": first, "b": second})
     expected = [
         RequestSelection("a", first, "local", 1),
         RequestSelection("b", second, "local", 2),
