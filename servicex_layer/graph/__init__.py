@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from servicex_layer.graph._array import from_servicex
+from servicex_layer.graph._dask_tasks import Task, call_with_results
 from servicex_layer.graph._file_count import wait_for_file_count
 from servicex_layer.graph._file_layer import SXFileLayer
 from servicex_layer.graph._load_layer import UprootLoadLayer
@@ -10,7 +11,9 @@ from servicex_layer.graph._record import record
 
 __all__ = [
     "SXFileLayer",
+    "Task",
     "UprootLoadLayer",
+    "call_with_results",
     "from_servicex",
     "record",
     "wait_for_file_count",

@@ -16,9 +16,9 @@ from servicex_layer.errors import InvalidArgumentError
 from servicex_layer.feed import RequestRef, register_callback
 from servicex_layer.graph._await_file import AwaitFile
 from servicex_layer.graph._dask_tasks import Task, reference, wait
-from servicex_layer.graph._layer_info import request_info
+from servicex_layer.graph._layer_info import as_html
 
-__all__ = ["SXFileLayer"]
+__all__ = ["SXFileLayer", "request_info"]
 
 
 class SXFileLayer(Layer):
@@ -181,6 +181,17 @@ class SXFileLayer(Layer):
     def mock(self) -> MaterializedLayer:
         """Return a layer that waits for nothing; dask-awkward traces columns with it."""
         return MaterializedLayer({(self.name, 0): None})
+
+
+def request_info(files: SXFileLayer) -> dict[str, str]:
+    """Return what a notebook's view shows about the request of a layer, as HTML."""
+    return as_html(
+        {
+            "request": files.request_id,
+            "backend": files.backend or "the default",
+            "partitions": str(files.npartitions),
+        }
+    )
 
 
 def _number(key: Key) -> int:

@@ -10,8 +10,7 @@ from typing import Any
 from dask.highlevelgraph import Layer, MaterializedLayer
 from dask.typing import Key
 
-from servicex_layer.graph import SXFileLayer
-from servicex_layer.mapping._dask_tasks import Task, call_with_results
+from servicex_layer.graph import SXFileLayer, Task, call_with_results
 
 __all__ = ["CallLayer", "ReductionLayer"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from servicex_layer.transport._byte_file import ByteFile
 from servicex_layer.transport._byte_source import (
     ByteSource,
     FileBytes,
@@ -13,6 +14,7 @@ from servicex_layer.transport._ranges import Range
 from servicex_layer.transport._result import ResultSource, TransferStats
 
 __all__ = [
+    "ByteFile",
     "ByteSource",
     "FileBytes",
     "ObjectBytes",
