@@ -10,13 +10,13 @@ from typing import Any
 from dask.highlevelgraph import Layer, MaterializedLayer
 from dask.typing import Key
 
-from servicex_layer.graph import SXFileLayer, Task, call_with_results
+from servicex_layer.graph import LazyLayer, SXFileLayer, Task, call_with_results
 
 __all__ = ["CallLayer", "ReductionLayer"]
 
 
-class _LazyLayer(Layer):
-    """A layer that makes its tasks when they are asked for, and pickles none of them."""
+class _FunctionLayer(LazyLayer):
+    """A layer whose tasks call one function with the results of others."""
 
     name: str
     call: Callable[..., Any]
@@ -40,18 +40,6 @@ class _LazyLayer(Layer):
         if key not in self:
             raise KeyError(key)
         return call_with_results(key, self.call, self.inputs_of(key))
-
-    def items(self) -> Any:
-        """Return keys with their tasks."""
-        return {key: self[key] for key in self}.items()
-
-    def is_materialized(self) -> bool:
-        """See `dask.highlevelgraph.Layer.is_materialized`."""
-        return False
-
-    def get_output_keys(self) -> set[Key]:
-        """See `dask.highlevelgraph.Layer.get_output_keys`."""
-        return set(self)
 
     def get_dependencies(self, key: Key, all_hlg_keys: Any) -> set[Key]:
         """See `dask.highlevelgraph.Layer.get_dependencies`."""
@@ -78,7 +66,7 @@ class _LazyLayer(Layer):
         return needed
 
 
-class CallLayer(_LazyLayer):
+class CallLayer(_FunctionLayer):
     """Calls something with the files of an `SXFileLayer`: task N with the N-th group.
 
     Parameters
@@ -120,7 +108,7 @@ class CallLayer(_LazyLayer):
         return [(self.files, number) for number in range(start, stop)]
 
 
-class ReductionLayer(_LazyLayer):
+class ReductionLayer(_FunctionLayer):
     """Reduces the results of a `CallLayer` as a tree.
 
     Its keys are ``(name, level, place)``; the last level has one task.

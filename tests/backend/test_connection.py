@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from fake_clock import AutomaticClock  # type: ignore[import-not-found]
+from fake_clock import FakeClock  # type: ignore[import-not-found]
 
 from servicex_layer._config import find_backend
 from servicex_layer._model import Backend
@@ -15,10 +15,6 @@ from servicex_layer.errors import BackendError, BackendUnreachableError
 from servicex_layer.local import Faults, LocalServiceX
 
 INFO = b'{"app-version": "2", "capabilities": ["one"]}'
-
-
-def answer_info(*_):
-    return 200, INFO, {}
 
 
 class FlakyServer:
@@ -39,15 +35,13 @@ class FlakyServer:
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 def test_a_transient_failure_is_retried(client_of, call, status):
     numbers = itertools.count()
-    rest = client_of(
-        lambda *_: (status if next(numbers) < 2 else 200, INFO, {}), clock=AutomaticClock()
-    )
+    rest = client_of(lambda *_: (status if next(numbers) < 2 else 200, INFO, {}), clock=FakeClock())
     assert call(rest, RestClient.capabilities) == {"one"}
     assert next(numbers) == 3
 
 
 def test_a_failure_that_lasts_is_an_error_after_the_retry_timeout(client_of, call):
-    clock = AutomaticClock()
+    clock = FakeClock()
     rest = client_of(lambda *_: (503, b"", {}), retry_timeout=5.0, clock=clock)
     start = clock.now
     with pytest.raises(
@@ -81,7 +75,7 @@ def test_an_error_with_a_message_is_raised_immediately(client_of, call, status):
 
 
 def test_a_backend_that_has_answered_is_retried_until_it_is_back(client_of, call, caplog):
-    server, clock = FlakyServer(), AutomaticClock()
+    server, clock = FlakyServer(), FakeClock()
     rest = client_of(server, retry_timeout=45.0, outage_timeout=7200.0, clock=clock)
     call(rest, RestClient.capabilities)
     server.is_down = True
@@ -100,7 +94,7 @@ def test_a_backend_that_has_answered_is_retried_until_it_is_back(client_of, call
 
 
 def test_one_long_attempt_is_warned_of_as_well(client_of, call, caplog):
-    server, clock = FlakyServer(), AutomaticClock()
+    server, clock = FlakyServer(), FakeClock()
 
     def answer_slowly(*arguments):
         if server.is_down:
@@ -116,7 +110,7 @@ def test_one_long_attempt_is_warned_of_as_well(client_of, call, caplog):
 
 
 def test_a_short_outage_is_not_warned_of(client_of, call, caplog):
-    server, clock = FlakyServer(), AutomaticClock()
+    server, clock = FlakyServer(), FakeClock()
     rest = client_of(server, retry_timeout=45.0, outage_timeout=7200.0, clock=clock)
     call(rest, RestClient.capabilities)
 
@@ -131,7 +125,7 @@ def test_a_short_outage_is_not_warned_of(client_of, call, caplog):
 
 
 def test_an_outage_ends_in_an_error_when_the_last_answer_is_too_old(client_of, call):
-    server, clock = FlakyServer(), AutomaticClock()
+    server, clock = FlakyServer(), FakeClock()
     rest = client_of(server, retry_timeout=45.0, outage_timeout=600.0, clock=clock)
     call(rest, RestClient.capabilities)
     answered = clock.now
@@ -143,7 +137,7 @@ def test_an_outage_ends_in_an_error_when_the_last_answer_is_too_old(client_of, c
 
 
 def test_calls_that_queued_during_an_outage_are_tried_once(client_of, call):
-    server, clock = FlakyServer(), AutomaticClock()
+    server, clock = FlakyServer(), FakeClock()
     rest = client_of(server, retry_timeout=45.0, clock=clock)
     server.is_down = True
     with pytest.raises(BackendUnreachableError):
@@ -157,7 +151,7 @@ def test_calls_that_queued_during_an_outage_are_tried_once(client_of, call):
 
 
 def test_an_outage_without_a_timeout_is_waited_out(client_of, call):
-    server, clock = FlakyServer(), AutomaticClock()
+    server, clock = FlakyServer(), FakeClock()
     rest = client_of(server, retry_timeout=45.0, outage_timeout=None, clock=clock)
     call(rest, RestClient.capabilities)
     server.is_down = True
@@ -172,7 +166,7 @@ def test_an_outage_without_a_timeout_is_waited_out(client_of, call):
 
 
 def test_timeouts_can_be_changed(client_of, call):
-    server, clock = FlakyServer(), AutomaticClock()
+    server, clock = FlakyServer(), FakeClock()
     rest = client_of(server, retry_timeout=5.0, clock=clock)
     rest.configure(50.0, 0.0)
     server.is_down = True

@@ -424,24 +424,14 @@ def cancel(service: LocalServiceX, request_id: str) -> None:
 
 @pytest.mark.parametrize("scheduler", ["sync", "threads"])
 def test_interrupt_ends_the_wait(
-    service: LocalServiceX,
     submit: Callable[..., str],
     inputs: list[Path],
-    in_thread: Any,
-    until: Any,
+    interrupt: Callable[[Callable[[], Any]], None],
     scheduler: str,
 ):
     mapped = sxl.map_files(sum_of_x, submit(inputs))
-    before = service.traffic.calls["status"]
-
-    def interrupt() -> None:
-        until(lambda: service.traffic.calls["status"] >= before + 2)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    sent = in_thread(interrupt)
     with pytest.raises(KeyboardInterrupt):
-        mapped.compute(scheduler=scheduler)
-    sent()
+        interrupt(partial(mapped.compute, scheduler=scheduler))
 
 
 def test_a_killed_worker_loses_and_repeats_nothing(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from io import BytesIO
 from urllib.parse import urlsplit
 
@@ -62,22 +62,6 @@ def test_an_object_of_any_name_is_listed_and_read(s3, names):
     contents = {name: httpx.get(url).content.decode() for name, url in urls.items()}
     assert contents == {name: name for name in names}
     s3.remove(bucket_name)
-
-
-def test_its_time_is_that_of_the_store_once_it_has_answered(s3, s3_access):
-    s3.make("a-bucket")
-
-    async def times():
-        bucket = Bucket("a-bucket", s3_access)
-        before = bucket.now()
-        await bucket.objects()
-        return before, bucket.now()
-
-    before, after = asyncio.run(times())
-    assert before.year == 1970, "never ahead: unknown before the first answer"
-    # The store's `Date` is in whole seconds.
-    assert -2 < (after - datetime.now(UTC)).total_seconds() <= 0
-    s3.remove("a-bucket")
 
 
 def test_a_missing_bucket_is_an_error(s3_access):

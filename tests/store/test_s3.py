@@ -119,12 +119,21 @@ def test_a_listing_numbers_each_file_once_on_every_scheduler(
     ]
 
 
-def test_a_backend_of_2024_gets_only_calls_that_it_knows(listing, inputs):
+def test_a_backend_of_2024_gets_only_calls_that_it_knows(listing, inputs, in_thread, until):
+    def status_calls():
+        return listing.traffic.calls["status"]
+
     listing.traffic.reset()
-    request_id = listing.submit(inputs, tree="events", columns=["x"])
-    sxl.from_servicex(request_id).x.compute(scheduler="sync")
-    # The dataset is asked for only if no poll saw the request running.
-    assert set(listing.traffic.calls) - {"dataset"} == {"submit", "status", "info"}
+    request_id = listing.submit(inputs, tree="events", columns=["x"], manual=True)
+    events = sxl.from_servicex(request_id, form="{x: float64}")
+    before = status_calls()
+    result = in_thread(lambda: events.x.compute(scheduler="sync"))
+    # The second poll means that the first has seen the request running.
+    until(lambda: status_calls() >= before + 2)
+    for index in range(len(inputs)):
+        listing.release(request_id, index)
+    assert len(result()) == 40
+    assert set(listing.traffic.calls) == {"submit", "status", "info"}
 
 
 def test_failed_files_are_not_in_a_listing(s3, use_service, inputs):
