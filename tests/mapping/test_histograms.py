@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import uproot
 
 import servicex_layer as sxl
-from servicex_layer.errors import InvalidArgumentError, ResultError
+from servicex_layer.errors import InvalidArgumentError, MissingExtraError, ResultError
 
 
 def new_weights(number: int) -> hist.Hist[Any]:
@@ -58,3 +59,9 @@ def test_parquet_files_have_no_histograms(finished: Callable[..., str], inputs: 
 def test_a_name_is_needed():
     with pytest.raises(InvalidArgumentError, match="name='' must be a non-empty string"):
         sxl.histograms("5f1c0d3e", "")
+
+
+def test_without_hist_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "hist", None)
+    with pytest.raises(MissingExtraError, match=r"servicex_layer\[plot\]"):
+        sxl.histograms("5f1c0d3e", "sumw")
