@@ -2,17 +2,14 @@ from __future__ import annotations
 
 import itertools
 import logging
-from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 from fake_clock import FakeClock  # type: ignore[import-not-found]
 
-from servicex_layer._config import find_backend
 from servicex_layer._model import Backend
 from servicex_layer.backend import RestClient
 from servicex_layer.errors import BackendError, BackendUnreachableError
-from servicex_layer.local import Faults, LocalServiceX
 
 INFO = b'{"app-version": "2", "capabilities": ["one"]}'
 
@@ -201,28 +198,6 @@ def test_a_redirect_is_not_followed(client_of, serve, call, status, token):
         call(rest, RestClient.capabilities)
     assert "secret" not in str(caught.value)
     assert not redirected
-
-
-# The server's clock
-
-
-def test_the_servers_time_comes_from_its_last_answer(call):
-    with LocalServiceX(faults=Faults(clock_offset=1000.0)) as service:
-        rest = RestClient(find_backend(config_path=service.servicex_yaml), 10.0)
-        before = datetime.now(UTC)
-        call(rest, RestClient.capabilities)
-        elapsed = datetime.now(UTC) - before
-        lead = rest.server_time() - datetime.now(UTC)
-    never_ahead = timedelta(seconds=1000)
-    assert never_ahead - timedelta(seconds=2) - elapsed < lead <= never_ahead
-
-
-@pytest.mark.parametrize("date", ["soon", "Sun, 22 Nov 2026 20:00:00 -0000", "1 Jan 0001 00:00"])
-def test_an_invalid_date_leaves_the_clock_of_this_machine(client_of, call, date):
-    rest = client_of(lambda *_: (200, INFO, {"Date": date}))
-    call(rest, RestClient.capabilities)
-    # An earlier `Date` that http.server sends by itself is in whole seconds.
-    assert abs(rest.server_time() - datetime.now(UTC)) < timedelta(seconds=60)
 
 
 # Connections and logs

@@ -341,10 +341,11 @@ MUON_PT = [[30.0, 20.0], [], [50.0]]
 @pytest.fixture
 def muons(finished: Callable[..., str], tmp_path: Path, write_file: Callable[..., Path]) -> str:
     """Return a finished request with a file of muons, named as in NanoAOD."""
-    muons = ak.zip({"pt": ak.Array(MUON_PT), "charge": ak.Array([[1, -1], [], [1]])})
+    muons = {name: ak.Array([[0.1, 0.2], [], [0.3]]) for name in ("eta", "phi", "mass")}
+    muons |= {"pt": ak.Array(MUON_PT), "charge": ak.Array([[1, -1], [], [1]])}
     ids = {name: np.arange(3) for name in ("run", "luminosityBlock", "event")}
-    path = write_file(tmp_path / "muons.root", Events={**ids, "Muon": muons})
-    return finished([path], "Events", columns=[*ids, "nMuon", "Muon_pt", "Muon_charge"])
+    path = write_file(tmp_path / "muons.root", Events={**ids, "Muon": ak.zip(muons)})
+    return finished([path], "Events", columns=[*ids, "nMuon", *(f"Muon_{name}" for name in muons)])
 
 
 def test_nanoevents_have_collections(muons: str):

@@ -53,7 +53,7 @@ def test_a_failed_file_does_not_exist(
         exist = [files.exists(f"servicex://{request_id}/{number}-of-4") for number in range(4)]
         with pytest.raises(FileNotFoundError, match=r"has no result: its input .*1\.root failed"):
             files.open(f"servicex://{request_id}/3-of-4")
-    files.close()
+        files.close()
     assert exist == [True, True, True, False]
 
 

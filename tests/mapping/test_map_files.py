@@ -64,10 +64,7 @@ def test_results_are_reduced_while_the_request_runs(
     inputs: list[Path],
     scheduler: str,
     in_thread: Any,
-    monkeypatch: pytest.MonkeyPatch,
 ):
-    # If processes can't share a feed, a file gets its number after this time.
-    monkeypatch.setenv("DASK_SERVICEX_LAYER__SETTLE", "100ms")
     request_id = submit(inputs)
     total = in_thread(sxl.map_files(sum_of_x, request_id).compute)
     service.release(request_id, 3, 1)

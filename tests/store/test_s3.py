@@ -108,10 +108,7 @@ def test_a_listing_of_several_pages_is_whole(list_scripted):
 
 
 @pytest.mark.every_scheduler
-def test_a_listing_numbers_each_file_once_on_every_scheduler(
-    scheduler, listing, inputs, monkeypatch
-):
-    monkeypatch.setenv("DASK_SERVICEX_LAYER__SETTLE", "1s")
+def test_a_listing_numbers_each_file_once_on_every_scheduler(scheduler, listing, inputs):
     request_id = listing.submit(inputs, tree="events", columns=["x"])
     events = sxl.from_servicex(request_id, form="{x: float64}")
     assert sorted(events.x.compute()) == [
