@@ -49,6 +49,18 @@ def test_a_failure_that_lasts_is_an_error_after_the_retry_timeout(client_of, cal
     assert clock.now - start == pytest.approx(5.0)
 
 
+def test_an_answer_that_cannot_be_decoded_is_retried_and_not_quoted(client_of, call):
+    clock = FakeClock()
+    answer = 200, b"a-secret that is no gzip", {"Content-Encoding": "gzip"}
+    rest = client_of(lambda *_: answer, retry_timeout=5.0, clock=clock)
+    with pytest.raises(
+        BackendUnreachableError, match=r"cut or garbled \(DecodingError\)"
+    ) as caught:
+        call(rest, RestClient.capabilities)
+    assert clock.pauses
+    assert "a-secret" not in str(caught.value)
+
+
 def test_without_a_retry_timeout_there_is_one_attempt(call):
     rest = RestClient(Backend("far", "http://127.0.0.1:1"), 0.0)
     with pytest.raises(BackendUnreachableError, match="Tried 1 times"):

@@ -401,3 +401,8 @@ def test_coffea_has_the_form_mapping_of_a_schema():
 def test_coffea_writes_the_keys_of_buffers():
     form = ak.forms.RecordForm([ak.forms.NumpyForm("float64")], ["x"])
     assert base_form_of(form)["contents"][0]["form_key"] == "x%2C%21load"
+
+
+def test_a_column_whose_name_has_a_meaning_in_the_keys_is_left_out():
+    form = ak.forms.RecordForm([ak.forms.NumpyForm("float64")] * 3, ["x", "x,y", "x!"])
+    assert base_form_of(form)["fields"] == ["x"]

@@ -13,7 +13,12 @@ import pytest
 import uproot
 
 import servicex_layer as sxl
-from servicex_layer.errors import InvalidArgumentError, MissingExtraError, ResultError
+from servicex_layer.errors import (
+    CorruptResultError,
+    InvalidArgumentError,
+    MissingExtraError,
+    ResultError,
+)
 
 
 def new_weights(number: int) -> hist.Hist[Any]:
@@ -48,6 +53,13 @@ def test_a_histogram_that_is_not_there_is_an_error(weighted: str):
         sxl.histograms(weighted, "sumw2").compute(scheduler="sync")
     with pytest.raises(ResultError, match=r"'note' in .* not a histogram"):
         sxl.histograms(weighted, "note").compute(scheduler="sync")
+
+
+def test_a_broken_file_is_named(weighted: str, stored: Any):
+    path = stored(weighted, 2)
+    path.write_bytes(bytes(path.stat().st_size))
+    with pytest.raises(CorruptResultError, match=r"input-2\.root\) can't be read as a ROOT file"):
+        sxl.histograms(weighted, "info/sumw").compute(scheduler="sync")
 
 
 def test_parquet_files_have_no_histograms(finished: Callable[..., str], inputs: list[Path]):

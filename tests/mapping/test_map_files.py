@@ -377,7 +377,7 @@ def test_an_error_of_the_function_names_request_file_and_input(
     assert isinstance(raised.value.__cause__, LookupError)
 
 
-@pytest.mark.parametrize("scheduler", ["cluster_of_processes"], indirect=True)
+@pytest.mark.parametrize("scheduler", ["sync", "cluster_of_processes"], indirect=True)
 def test_an_error_that_cannot_be_unpickled_is_shown(
     finished: Callable[..., str], inputs: list[Path], scheduler: str
 ):
@@ -407,6 +407,15 @@ def test_a_canceled_request_is_an_error(
     cancel(service, request_id)
     with pytest.raises(TransformCanceledError):
         total()
+
+
+def test_a_request_that_ended_without_results_is_an_error(
+    service: LocalServiceX, submit: Callable[..., str], inputs: list[Path]
+):
+    request_id = submit(inputs)
+    cancel(service, request_id)
+    with pytest.raises(TransformCanceledError, match=request_id):
+        sxl.map_files(sum_of_x, request_id)
 
 
 def cancel(service: LocalServiceX, request_id: str) -> None:

@@ -102,6 +102,17 @@ def test_a_store_that_refuses_connections_is_a_transient_error():
         objects_at("http://127.0.0.1:9")
 
 
+def test_a_store_that_answers_https_with_http_is_a_transient_error(serve):
+    url = serve(lambda *_: (200, EMPTY_LISTING, {}))
+    with pytest.raises(TransientError, match="a-bucket could not be listed: "):
+        objects_at(url.replace("http:", "https:"))
+
+
+def test_a_request_id_that_no_bucket_can_have_is_an_error():
+    with pytest.raises(BackendError, match=r"the bucket a\.\.b could not be listed: "):
+        objects_at("http://127.0.0.1:9", "a..b")
+
+
 def test_a_redirect_is_not_followed(serve):
     paths = []
 

@@ -153,7 +153,29 @@ def test_a_missing_tree_in_a_listed_file_is_an_error(listing, inputs):
         events.compute()
 
 
+def test_an_object_without_a_time_is_an_error(list_scripted):
+    class TimelessStore(ScriptedBucket):
+        def page(self, after):
+            status, body, headers = super().page(after)
+            return status, body.replace(b"LastModified", b"Modified"), headers
+
+    with pytest.raises(ProtocolError, match=r"without a name, a time or a size: 'a\.root'"):
+        list_scripted(TimelessStore(["a.root"], at_a_time=1))
+
+
 # Presigned URLs
+
+
+def test_a_refused_url_is_signed_again_with_the_keys_of_the_status(presigning, inputs, call_store):
+    request_id = presigning.submit(inputs[:1], tree="events", columns=["x"])
+
+    async def sign_again(store):
+        return await store.urls(["a.root"], refused=True)
+
+    presigning.traffic.reset()
+    locations = call_store(RestClient(find_backend(), 1.0), request_id, sign_again)
+    assert set(locations) == {"a.root"}
+    assert presigning.traffic.calls["status"] == 2
 
 
 def test_a_bucket_that_is_removed_before_it_is_read_is_an_error(presigning, inputs):
