@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from math import ceil
@@ -26,15 +27,12 @@ class _FunctionLayer(LazyLayer):
         self.name = name
         self.call = call
 
+    @abstractmethod
     def inputs_of(self, key: Key) -> list[Key]:
         """Return the keys of the tasks whose results a task takes."""
-        raise NotImplementedError
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}<{self.name} {len(self)} tasks>"
-
-    def __contains__(self, key: object) -> bool:
-        raise NotImplementedError
 
     def __getitem__(self, key: Key) -> Task:
         if key not in self:
