@@ -154,7 +154,7 @@ def test_a_missing_tree_in_a_listed_file_is_an_error(listing, inputs):
 
 
 def test_an_object_without_a_time_is_an_error(list_scripted):
-    class TimelessStore(ScriptedBucket):
+    class TimelessStore(ScriptedBucket):  # type: ignore[misc]
         def page(self, after):
             status, body, headers = super().page(after)
             return status, body.replace(b"LastModified", b"Modified"), headers
