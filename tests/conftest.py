@@ -351,3 +351,27 @@ def in_thread() -> Iterator[Callable[[Callable[[], Any]], Callable[[], Any]]]:
     """Start a function in a thread; call the returned function to wait for its result."""
     with concurrent.futures.ThreadPoolExecutor() as pool:
         yield lambda function: pool.submit(function).result
+
+
+@pytest.fixture
+def interrupt(
+    service: LocalServiceX,
+    until: Callable[[Callable[[], object]], None],
+    in_thread: Callable[[Callable[[], Any]], Callable[[], Any]],
+) -> Callable[[Callable[[], Any]], None]:
+    """Call a function that polls the service, and send SIGINT while it does."""
+
+    def interrupt(function: Callable[[], Any]) -> None:
+        before = service.traffic.calls["status"]
+
+        def send_signal() -> None:
+            until(lambda: service.traffic.calls["status"] >= before + 2)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        sent = in_thread(send_signal)
+        try:
+            function()
+        finally:
+            sent()
+
+    return interrupt

@@ -10,13 +10,13 @@ from typing import Any
 
 from servicex_layer.errors import ServiceXLayerError
 from servicex_layer.feed._loop_thread import loop_thread
-from servicex_layer.feed._request import RequestRef
+from servicex_layer.feed._request import RequestAddress
 from servicex_layer.feed._subscriber import RemoteFeed, Subscriber
 
 __all__ = ["feed_of_parent"]
 
 
-def feed_of_parent(request: RequestRef) -> RemoteFeed | None:
+def feed_of_parent(request: RequestAddress) -> RemoteFeed | None:
     """Return the feed of a request in the parent process.
 
     ``None`` if this process has no parent that pickled `request`: it is a session of its own.

@@ -11,9 +11,8 @@ from fsspec.spec import AbstractFileSystem
 from servicex_layer._model import NoFile, ResultFile
 from servicex_layer.errors import InvalidArgumentError
 from servicex_layer.feed import RequestRef, feed, record_read
-from servicex_layer.mapping._byte_file import ByteFile
 from servicex_layer.mapping._result_source import result_source
-from servicex_layer.transport import open_source
+from servicex_layer.transport import ByteFile, open_source
 
 __all__ = ["ServiceXFileSystem", "url_of"]
 

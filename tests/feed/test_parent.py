@@ -15,7 +15,8 @@ import pytest
 
 from servicex_layer._config import find_backend
 from servicex_layer.errors import UnknownRequestError
-from servicex_layer.feed import RequestRef, loop_thread, process_feed
+from servicex_layer.feed import RequestRef, progress_source
+from servicex_layer.feed._session import process_feed
 from servicex_layer.local import LocalServiceX
 
 # What the child runs: it asks for all 4 files, one after the other.
@@ -85,17 +86,17 @@ def test_what_a_child_reads_counts_as_read(
 ):
     request_id = finished(inputs)
     _, pipe = start(RequestRef(request_id))
-    progress = process_feed(request_id, find_backend()).read_progress
+    source = progress_source(request_id, None)
 
-    async def reads() -> tuple[int, int]:
-        now = progress.get(0)
+    def reads() -> tuple[int, int]:
+        now = source.read(0)
         return now.read, now.received
 
     for _ in range(4):
         receive(pipe)
         receive(pipe)
-    until(lambda: loop_thread().run(reads()) == (4, 400))
-    loop_thread().run(progress.close())
+    until(lambda: reads() == (4, 400))
+    source.close()
 
 
 def test_a_child_raises_the_error_of_its_parents_feed(start: Start, service: LocalServiceX):

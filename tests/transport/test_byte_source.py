@@ -24,7 +24,8 @@ from servicex_layer import from_servicex
 from servicex_layer._model import Location, ResultFile
 from servicex_layer.errors import CorruptResultError, MissingObjectError
 from servicex_layer.local import LocalServiceX
-from servicex_layer.transport import FileBytes, OpenFileBytes, ResultSource
+from servicex_layer.transport import OpenFileBytes, ResultSource
+from servicex_layer.transport._byte_source import FileBytes
 
 # An object in a store
 

@@ -156,7 +156,8 @@ FORKING = """
 import os, sys
 from datetime import UTC, datetime
 from servicex_layer._model import Location, ResultFile
-from servicex_layer.transport import ObjectBytes, ResultSource
+from servicex_layer.transport import ResultSource
+from servicex_layer.transport._byte_source import ObjectBytes
 
 url, size = sys.argv[1], int(sys.argv[2])
 file = ResultFile(1, datetime.now(UTC), "a.root", "in.root", 1, size)
