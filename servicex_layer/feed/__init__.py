@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from servicex_layer.feed._cluster import active_client
-from servicex_layer.feed._loop_thread import loop_thread
+from servicex_layer.feed._loop_thread import interruptible_result, loop_thread
 from servicex_layer.feed._outcome import error_for_status
 from servicex_layer.feed._read_progress import RequestProgress
 from servicex_layer.feed._register import register
@@ -21,6 +21,7 @@ __all__ = [
     "active_client",
     "error_for_status",
     "feed",
+    "interruptible_result",
     "loop_thread",
     "process_feed",
     "record_read",

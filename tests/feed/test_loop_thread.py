@@ -3,14 +3,14 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import multiprocessing
-import os
-import signal
 import subprocess
 import sys
 import threading
 from multiprocessing.connection import Connection
+from typing import Any
 
 import pytest
+from ctrl_c import press_ctrl_c  # type: ignore[import-not-found]
 
 from servicex_layer.feed import loop_thread
 
@@ -75,7 +75,7 @@ def test_a_coroutine_that_cancels_itself_cancels_its_future():
 
 def test_ctrl_c_cancels_the_coroutine():
     async def interrupt() -> None:
-        os.kill(os.getpid(), signal.SIGINT)
+        press_ctrl_c()
         await never()
 
     with pytest.raises(KeyboardInterrupt):
@@ -114,9 +114,10 @@ def send_thread_name(connection: Connection) -> None:
 
 # Python 3.12 warns of a fork beside threads, which is what this test is about.
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
 def test_a_forked_child_has_a_loop_of_its_own():
     assert loop_thread().run(answer()) == 42
-    context = multiprocessing.get_context("fork")
+    context: Any = multiprocessing.get_context("fork")
     here, there = context.Pipe()
     child = context.Process(target=send_thread_name, args=(there,))
     child.start()

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import os
 import pickle
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import cloudpickle
 import dask
 import dask_awkward
 import pytest
+from ctrl_c import press_ctrl_c  # type: ignore[import-not-found]
 from dask.base import tokenize
 from dask.graph_manipulation import clone
 from dask.highlevelgraph import HighLevelGraph
@@ -135,7 +134,7 @@ def test_ctrl_c_ends_the_wait(
 
     def interrupt() -> None:
         until(lambda: service.traffic.calls["status"] >= before + 2)
-        os.kill(os.getpid(), signal.SIGINT)
+        press_ctrl_c()
 
     sent = in_thread(interrupt)
     with pytest.raises(KeyboardInterrupt):

@@ -17,6 +17,7 @@ import httpx
 import numpy as np
 import pytest
 import uproot
+from ctrl_c import press_ctrl_c  # type: ignore[import-not-found]
 from distributed import Client, LocalCluster
 
 import servicex_layer as sxl
@@ -436,7 +437,7 @@ def test_interrupt_ends_the_wait(
 
     def interrupt() -> None:
         until(lambda: service.traffic.calls["status"] >= before + 2)
-        os.kill(os.getpid(), signal.SIGINT)
+        press_ctrl_c()
 
     sent = in_thread(interrupt)
     with pytest.raises(KeyboardInterrupt):
@@ -458,7 +459,7 @@ def test_a_killed_worker_loses_and_repeats_nothing(
         service.release(request_id, 0, 1)
         pids = client.run(os.getpid)
         until(lambda: client.run_on_scheduler(count_finished_calls) == 2)
-        os.kill(next(iter(pids.values())), signal.SIGKILL)
+        os.kill(next(iter(pids.values())), getattr(signal, "SIGKILL", signal.SIGTERM))
         service.release(request_id, 2, 3)
         assert future.result(timeout=60) == SUM_OF_X
 
