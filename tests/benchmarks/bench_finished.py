@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import resource
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -84,6 +84,8 @@ def _own_peak_memory() -> float:
     if sys.platform == "win32":
         return float("nan")
     else:  # noqa: RET505  (mypy would call it unreachable on Windows)
+        import resource
+
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 

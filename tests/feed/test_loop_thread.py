@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ctrl_c import press_ctrl_c  # type: ignore[import-not-found]
 
-from servicex_layer.feed import loop_thread
+from servicex_layer.feed import interruptible_result, loop_thread
 
 
 async def answer() -> int:
@@ -147,3 +147,41 @@ waiting.wait()
 print("over")
 """
     assert run_script(script).split() == ["over"]
+
+
+def test_a_wait_in_short_pieces_returns_results_and_errors_alike():
+    async def fail_later() -> None:
+        await asyncio.sleep(0.03)
+        raise TimeoutError("of the coroutine")
+
+    async def answer_later() -> int:
+        await asyncio.sleep(0.03)
+        return 42
+
+    submit = loop_thread().submit
+    assert interruptible_result(submit(answer_later()), longest_wait=0.001) == 42
+    with pytest.raises(TimeoutError, match="of the coroutine"):
+        interruptible_result(submit(fail_later()), longest_wait=0.001)
+    cancelled = submit(never())
+    cancelled.cancel()
+    with pytest.raises(concurrent.futures.CancelledError):
+        interruptible_result(cancelled, longest_wait=0.001)
+
+
+def test_the_loop_is_made_in_its_own_thread():
+    # On Windows, one made in the main thread takes over Ctrl-C.
+    script = """
+import asyncio, threading
+makers = []
+class Policy(asyncio.DefaultEventLoopPolicy):
+    def new_event_loop(self):
+        makers.append(threading.current_thread().name)
+        return super().new_event_loop()
+asyncio.set_event_loop_policy(Policy())
+from servicex_layer.feed import loop_thread
+async def answer():
+    return 42
+loop_thread().run(answer())
+print(*makers)
+"""
+    assert run_script(script).split() == ["servicex-layer"]

@@ -66,9 +66,8 @@ if __name__ == "__main__":
     assert (tmp_path / "demo.png").exists()
 
 
-@pytest.mark.parametrize("destination", ["object-store", "volume"])
 def test_an_embedded_server_and_processes_of_dask_run(
-    environment: Mapping[str, str], tmp_path: Path, inputs: list[Path], destination: str
+    environment: Mapping[str, str], tmp_path: Path, inputs: list[Path]
 ):
     script = f"""{LACKS_NAMES}
 if __name__ == "__main__":
@@ -81,22 +80,25 @@ if __name__ == "__main__":
     with LocalServiceX() as service:
         path = str(service.servicex_yaml)
         dask.config.set({{"servicex-layer.config-path": path}})
-        request_id = service.submit(
-            {[str(path) for path in inputs]!r},
-            tree="events",
-            result_destination={destination!r},
+        files = {[str(path) for path in inputs]!r}
+        stored, on_volume = (
+            dak.sum(
+                from_servicex(
+                    service.submit(files, tree="events", result_destination=destination)
+                ).x
+            )
+            for destination in ("object-store", "volume")
         )
-        total = dak.sum(from_servicex(request_id).x)
-        print(total.compute(scheduler="sync"), total.compute(scheduler="processes"))
+        print(stored.compute(scheduler="sync"), stored.compute(scheduler="processes"))
         with (
             LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
             Client(cluster) as client,
         ):
-            print(total.compute())
+            print(*dask.compute(stored, on_volume))
             assert all(client.run(lacks_names).values())
         assert lacks_names()
 """
-    assert run(script, environment, tmp_path).split() == ["6180.0"] * 3
+    assert run(script, environment, tmp_path).split() == ["6180.0"] * 4
 
 
 def test_serve_runs_until_a_signal(environment: Mapping[str, str]):
@@ -111,3 +113,36 @@ def test_serve_runs_until_a_signal(environment: Mapping[str, str]):
         server.send_signal(signal.SIGTERM)
         assert server.wait(30) == 0
     assert not yaml.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a signal to a group")
+def test_ctrl_c_ends_the_demo_and_its_workers_without_a_word_of_theirs(
+    environment: Mapping[str, str], tmp_path: Path
+):
+    script = """
+if __name__ == "__main__":
+    from pathlib import Path
+    from servicex_layer.demo._run import run_on_muons
+    try:
+        run_on_muons(Path("demo.png"), files=50, events=100, delay=2.0)
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+    path = tmp_path / "script.py"
+    path.write_text(script, encoding="utf-8")
+    with subprocess.Popen(  # noqa: S603  (a script of this file)
+        [sys.executable, str(path)],
+        cwd=tmp_path,
+        env={**environment, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as demo:
+        assert demo.stdout is not None
+        assert demo.stdout.readline().startswith("Generated")
+        assert demo.stdout.readline().startswith("Submitted")
+        # to all processes of the group, as a terminal does
+        os.killpg(demo.pid, signal.SIGINT)
+        stdout, stderr = demo.communicate(timeout=60)
+    assert (stdout, stderr) == ("interrupted\n", "")
