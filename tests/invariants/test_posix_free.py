@@ -101,6 +101,7 @@ if __name__ == "__main__":
     assert run(script, environment, tmp_path).split() == ["6180.0"] * 4
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a signal ends any process of Windows")
 def test_serve_runs_until_a_signal(environment: Mapping[str, str]):
     program = "from servicex_layer.cli import main; main(['serve'])"
     with subprocess.Popen(  # noqa: S603  (a script of this file)
