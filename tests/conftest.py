@@ -24,6 +24,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 import trustme
 import uproot
+from ctrl_c import press_ctrl_c  # type: ignore[import-not-found]
 from distributed import Client, LocalCluster
 
 from servicex_layer.feed import loop_thread
@@ -366,7 +367,7 @@ def interrupt(
 
         def send_signal() -> None:
             until(lambda: service.traffic.calls["status"] >= before + 2)
-            os.kill(os.getpid(), signal.SIGINT)
+            press_ctrl_c()
 
         sent = in_thread(send_signal)
         try:

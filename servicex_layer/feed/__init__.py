@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from servicex_layer.feed._cluster import active_client
-from servicex_layer.feed._loop_thread import loop_thread
+from servicex_layer.feed._loop_thread import interruptible_result, loop_thread
 from servicex_layer.feed._outcome import error_for_status
 from servicex_layer.feed._progress_source import ProgressSource, progress_source
 from servicex_layer.feed._read_progress import RequestProgress
@@ -23,6 +23,7 @@ __all__ = [
     "active_client",
     "error_for_status",
     "feed",
+    "interruptible_result",
     "loop_thread",
     "progress_source",
     "record_read",

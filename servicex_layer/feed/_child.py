@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from multiprocessing.connection import Client, Connection
+from multiprocessing.connection import Client
 from typing import Any
 
 from servicex_layer.errors import ServiceXLayerError
@@ -39,7 +39,7 @@ class _ParentConnection:
     def __init__(self, address: Any) -> None:
         authkey = multiprocessing.current_process().authkey
         try:
-            self._connection: Connection = Client(address, authkey=bytes(authkey))
+            self._connection = Client(address, authkey=bytes(authkey))
         except (OSError, EOFError, multiprocessing.AuthenticationError) as error:
             raise ServiceXLayerError(
                 f"The parent process does not answer ({error!r}); it holds the list of finished "

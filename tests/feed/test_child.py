@@ -29,12 +29,12 @@ except ServiceXLayerError as error:
 
 
 @pytest.fixture
-def ask() -> Iterator[Callable[[tuple[int, Any]], Connection]]:
+def ask() -> Iterator[Callable[[tuple[int, Any]], Any]]:
     """Ask for a file in a child, of a parent with this process id and address."""
     context = multiprocessing.get_context("spawn")
     children = []
 
-    def ask(parent: tuple[int, Any]) -> Connection:
+    def ask(parent: tuple[int, Any]) -> Any:
         here, there = context.Pipe()
         child = context.Process(target=exec, args=(ASK, {"parent": parent, "pipe": there}))
         child.start()

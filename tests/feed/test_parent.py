@@ -34,7 +34,8 @@ for number in range(4):
     pipe.send("recorded")
 """
 
-Start = Callable[[RequestRef], tuple[BaseProcess, Connection]]
+# On Windows, a pipe's connection has a class of its own.
+Start = Callable[[RequestRef], tuple[BaseProcess, Any]]
 
 
 @pytest.fixture
@@ -43,7 +44,8 @@ def start() -> Iterator[Start]:
     context = multiprocessing.get_context("spawn")
     children = []
 
-    def start(request: RequestRef) -> tuple[BaseProcess, Connection]:
+    def start(request: RequestRef) -> tuple[BaseProcess, Any]:
+        here: Any
         here, there = context.Pipe()
         child = context.Process(target=exec, args=(ASK, {"request": request, "pipe": there}))
         child.start()
@@ -117,7 +119,7 @@ def test_a_dead_child_ends_its_waits_in_the_parent(
     parent = process_feed(request_id, find_backend())
     until(lambda: parent.is_polling)
     assert child.pid is not None
-    os.kill(child.pid, signal.SIGKILL)
+    os.kill(child.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
     until(lambda: not parent.is_polling)
 
 

@@ -176,6 +176,7 @@ sys.exit(f"parent: {same}, child: {status}" if not same or status else 0)
 """
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
 def test_forked_process_has_connections_of_its_own(store: ScriptedStore):
     command = [sys.executable, "-c", FORKING, store.url, str(len(BODY))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
