@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import operator
 from collections.abc import Callable, Mapping
@@ -277,15 +276,7 @@ def _process_of(processor: Any) -> Callable[[Any], Any]:
             f"func={processor!r} has a `process` that can't be called. A processor needs a method "
             "`process(self, events)`."
         )
-
-    @functools.wraps(processor.process)
-    def process(events: Any) -> Any:
-        value = processor.process(events)
-        if value is None:
-            # Adding results would leave it out without a word; coffea's Runner raises, too.
-            raise ValueError("it returned None instead of a result")
-        return value
-
+    process: Callable[[Any], Any] = processor.process
     return process
 
 

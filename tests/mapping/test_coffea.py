@@ -170,19 +170,6 @@ def test_a_processor_leaves_out_the_failed_files_of_each_sample(
     assert {name: result[name][name]["events"] for name in samples} == {"a": 80, "b": 40}
 
 
-@pytest.mark.parametrize("scheduler", ["sync", "cluster_of_processes"], indirect=True)
-def test_a_processor_that_returns_nothing_is_an_error(
-    finished: Callable[..., str], inputs: list[Path], scheduler: str
-):
-    class Forgetful(processor.ProcessorABC):  # type: ignore[misc]
-        def process(self, events: Any) -> Any:
-            pass
-
-    mapped = sxl.map_files(Forgetful(), finished(inputs), schema=BaseSchema)
-    with pytest.raises(FunctionError, match=r"input-\d\.root.*Forgetful\.process.*returned None"):
-        mapped.compute()
-
-
 # map_files with a schema
 
 
