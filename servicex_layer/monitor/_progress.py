@@ -31,8 +31,9 @@ class progress:  # noqa: N801  (called like a function)
     Parameters
     ----------
     *arrays_or_requests
-        Arrays of `from_servicex` and collections made of them, ids of requests of the default
-        backend, or mappings from names to these, such as the result of `deliver`.
+        Arrays of `from_servicex`, results of `map_files`, collections made of these, ids of
+        requests of the default backend, or mappings from names to these, such as the result of
+        `deliver`.
 
     Raises
     ------
