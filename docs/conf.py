@@ -39,7 +39,13 @@ copybutton_prompt_is_regexp = True
 # `names` in docstrings are links, and so are the types of parameters.
 default_role = "py:obj"
 numpydoc_xref_param_type = True
-numpydoc_xref_ignore = {"callable", "default", "mapping", "of", "optional", "or", "sequence", "to"}
+numpydoc_xref_ignore = {
+    *("callable", "default", "iterable", "mapping", "of", "optional", "or", "pair", "sequence", "to")
+}
+# numpydoc's own links for these need Python's inventory.
+numpydoc_xref_aliases = {
+    name: name for name in ("False", "True", "bool", "callable", "iterable", "sequence")
+}
 
 # Without network a build has no links to other projects. That would be a warning, and so an error,
 # unless each inventory has a second location: an empty file.
