@@ -2,6 +2,8 @@ import zlib
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
+from servicex_layer import errors
+
 project = "servicex_layer"
 author = "The servicex_layer developers"
 copyright = "2026, The servicex_layer developers"
@@ -39,12 +41,17 @@ copybutton_prompt_is_regexp = True
 # `names` in docstrings are links, and so are the types of parameters.
 default_role = "py:obj"
 numpydoc_xref_param_type = True
-numpydoc_xref_ignore = {
-    *("callable", "default", "iterable", "mapping", "of", "optional", "or", "pair", "sequence", "to")
-}
-# numpydoc's own links for these need Python's inventory.
+_words = "callable default iterable mapping of optional or pair sequence to"
+numpydoc_xref_ignore = set(_words.split())
+# numpydoc's own links to Python need its inventory: these resolve with it, and do without.
+_builtins = ("False", "None", "True", "bool", "dict", "float", "int", "list", "str", "tuple")
 numpydoc_xref_aliases = {
-    name: name for name in ("False", "True", "bool", "callable", "iterable", "sequence")
+    **{name: name for name in (*_builtins, "callable", "iterable", "sequence")},
+    **{
+        name: f"servicex_layer.errors.{name}"
+        for name in vars(errors)
+        if name.endswith(("Error", "Warning"))
+    },
 }
 
 # Without network a build has no links to other projects. That would be a warning, and so an error,
