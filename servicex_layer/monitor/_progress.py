@@ -25,8 +25,8 @@ class progress:  # noqa: N801  (called like a function)
     ``CI`` is set, it shows nothing.
 
     It adds no polling of ServiceX: it reads the list of finished files that the scheduler of a
-    Dask cluster keeps, or else the one of this process. It does not see what
-    ``scheduler="processes"`` reads.
+    Dask cluster keeps, or else the one of this process. Child processes, such as those of
+    ``scheduler="processes"``, report to this one what they read.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ FORM = "{x: float64, n: int32, v: var * float64}"
 
 @pytest.mark.parametrize(
     "scheduler",
-    ["sync", "threads", "cluster_of_threads", "cluster_of_processes"],
+    ["sync", "threads", "processes", "cluster_of_threads", "cluster_of_processes"],
     indirect=True,
 )
 def test_it_shows_the_partitions_read_in_this_computation(
