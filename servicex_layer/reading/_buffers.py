@@ -56,6 +56,8 @@ def _normal(form: Form) -> Form:
         return content.copy(parameters={**content.parameters, **form.parameters})
     if form.is_regular:
         return form.copy(content=_normal(form.content))
+    if form.is_numpy and form.inner_shape:
+        return _normal(form.to_RegularForm())
     if form.is_list:
         return ListOffsetForm("i64", _normal(form.content), parameters=form.parameters)
     return form

@@ -35,6 +35,8 @@ __all__ = [
     "numpy_backend",
     "picklable",
     "unread_array",
+    "unread_index",
+    "unread_values",
 ]
 
 Shape = tuple[int | None, ...]
@@ -228,15 +230,22 @@ def numpy_backend() -> Any:
     return ak.contents.NumpyArray(np.empty(0)).backend.nplike
 
 
-def _index_of(buffer: UnreadBuffer) -> Index:
-    index = Index(buffer)
-    # awkward has replaced it by a virtual array that makes a contiguous copy.
-    index._data = buffer
-    return index
-
-
 def _copy_of(buffer: UnreadBuffer) -> Any:
     return buffer.materialize().copy()
+
+
+def unread_values(length: int | None, dtype: np.dtype[Any], generator: Generator) -> UnreadBuffer:
+    """Return a buffer that is read when it is touched; ``None`` is a length not known before."""
+    return _unread_buffer((length,), dtype, generator)
+
+
+def unread_index(length: int | None, dtype: np.dtype[Any], generator: Generator) -> Index:
+    """Return such a buffer as an index of awkward."""
+    buffer = unread_values(length, dtype, generator)
+    index = Index(buffer)
+    # It holds a virtual array that makes a contiguous copy.
+    index._data = buffer
+    return index
 
 
 def _unread_buffer(shape: Shape, dtype: np.dtype[Any], generator: Generator) -> UnreadBuffer:
@@ -245,9 +254,12 @@ def _unread_buffer(shape: Shape, dtype: np.dtype[Any], generator: Generator) -> 
 
 
 def _shape_dtype_generator(buffer: Any) -> tuple[Shape, np.dtype[Any], Generator]:
+    return _known_shape(buffer), buffer.dtype, _generator_of(buffer)
+
+
+def _known_shape(buffer: Any) -> Shape:
     # Not `shape`, which reads the buffer if it is not known.
-    shape = tuple(None if size is unknown_length else size for size in buffer._shape)
-    return shape, buffer.dtype, _generator_of(buffer)
+    return tuple(None if size is unknown_length else size for size in buffer._shape)
 
 
 def _generator_of(buffer: Any) -> Generator:
@@ -298,26 +310,25 @@ def unread_array(
         As in `awkward.from_buffers`.
     """
     array = ak.from_buffers(form, length, container, buffer_key=buffer_key, highlevel=False)
-    return _with_unread(array, form, container, buffer_key)
+    _replace_virtual(array, form, container, buffer_key)
+    return array
 
 
-def _with_unread(
+def _replace_virtual(
     array: Content, form: Form, container: Mapping[str, Any], buffer_key: Any
-) -> Content:
-    """Replace awkward's own virtual arrays, which know their shapes."""
-    parts: dict[str, Any] = {}
+) -> None:
+    """Replace awkward's own virtual arrays, which know their shapes, by unread buffers."""
     keys = form.expected_from_buffers(buffer_key, recursive=False)
     attributes = form.expected_from_buffers("{attribute}", recursive=False)
     for key, attribute in zip(keys, attributes, strict=True):
-        buffer = getattr(array, attribute)
-        values = buffer.data if isinstance(buffer, Index) else buffer
         if isinstance(container[key], _GENERATORS):
-            shape = tuple(None if size is unknown_length else size for size in values._shape)
-            unread = _unread_buffer(shape, values.dtype, container[key])
-            parts[attribute] = _index_of(unread) if isinstance(buffer, Index) else unread
+            # An index of awkward holds a virtual array that makes a contiguous copy.
+            holder = array if attribute == "data" else getattr(array, attribute)
+            holder._data = _unread_buffer(
+                _known_shape(holder.data), holder.data.dtype, container[key]
+            )
     if form.is_record or form.is_union:
-        contents = zip(array.contents, form.contents, strict=True)
-        parts["contents"] = [_with_unread(*pair, container, buffer_key) for pair in contents]
+        for content, content_form in zip(array.contents, form.contents, strict=True):
+            _replace_virtual(content, content_form, container, buffer_key)
     elif hasattr(form, "content"):
-        parts["content"] = _with_unread(array.content, form.content, container, buffer_key)
-    return array.copy(**parts) if parts else array
+        _replace_virtual(array.content, form.content, container, buffer_key)

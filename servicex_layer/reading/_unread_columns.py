@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import awkward as ak
-from awkward.contents import Content
+import numpy as np
+from awkward.contents import (
+    Content,
+    EmptyArray,
+    IndexedArray,
+    IndexedOptionArray,
+    ListOffsetArray,
+    NumpyArray,
+    RecordArray,
+    RegularArray,
+    UnionArray,
+)
 from awkward.forms import Form, RecordForm
-from awkward.typetracer import PlaceholderArray
+from awkward.index import Index
+from awkward.typetracer import PlaceholderArray, unknown_length
 
-from servicex_layer.reading._unread_buffer import LateBuffer, LateBuffers, unread_array
+from servicex_layer.reading._unread_buffer import (
+    LateBuffer,
+    LateBuffers,
+    unread_index,
+    unread_values,
+)
 from servicex_layer.reading._unread_pickling import pickle_unread_columns
 
 __all__ = ["fill_unread"]
@@ -84,7 +103,84 @@ def _with_items(lists: Content, form: Form, buffers: LateBuffers) -> Content:
     return lists.copy(content=_unread(form.content, lists.content, buffers))
 
 
-def _unread(form: Form, beside: Content, buffers: LateBuffers) -> Any:
+def _unread(form: Form, beside: Content, buffers: LateBuffers) -> Content:
     """Return an array of a form that is as long as another."""
-    container = {key: LateBuffer(buffers, key) for key in form.expected_from_buffers()}
-    return unread_array(form, beside.length, container)
+    length = beside.length
+    return _Builder(buffers).build(form, length, lambda: length)
+
+
+class _Builder:
+    """Makes arrays whose buffers are read when they are touched.
+
+    `unread_array` makes the same arrays of any form, in three times the time.
+    """
+
+    def __init__(self, buffers: LateBuffers) -> None:
+        self._buffers = buffers
+
+    def build(self, form: Any, length: int | None, read_length: Callable[[], int]) -> Content:
+        """Return an array of a form.
+
+        Parameters
+        ----------
+        form : awkward.forms.Form
+            A form that `form_of_buffers` made, or a part of it.
+        length : int or None
+            The length of the array if it is known before anything is read.
+        read_length : callable
+            Returns the length.
+        """
+        if form.is_numpy:
+            values = unread_values(length, np.dtype(form.primitive), self._buffer(form, "data"))
+            return NumpyArray(values, parameters=form.parameters)
+        if form.is_record:
+            contents = [self.build(content, length, read_length) for content in form.contents]
+            fields = None if form.is_tuple else form.fields
+            return RecordArray(
+                contents, fields, *_lengths(length, read_length), parameters=form.parameters
+            )
+        if form.is_regular:
+            count = None if length is None else length * form.size
+            items = self.build(form.content, count, lambda: read_length() * form.size)
+            return RegularArray(
+                items, form.size, *_lengths(length, read_length), parameters=form.parameters
+            )
+        if form.is_list:
+            offsets = self._index(form, "offsets", None if length is None else length + 1)
+            items = self.build(form.content, None, lambda: int(offsets[-1]))
+            return ListOffsetArray(offsets, items, parameters=form.parameters)
+        if form.is_indexed:
+            index = self._index(form, "index", length)
+            content = self.build(form.content, None, lambda: _count(np.asarray(index)))
+            kind = IndexedOptionArray if form.is_option else IndexedArray
+            return kind(index, content, parameters=form.parameters)
+        if form.is_union:
+            return self._union(form, length)
+        return EmptyArray()
+
+    def _union(self, form: Any, length: int | None) -> Content:
+        tags = unread_index(length, np.dtype(np.int8), self._buffer(form, "tags"))
+        index = self._index(form, "index", length)
+
+        def read_length(tag: int) -> int:
+            return _count(np.asarray(index)[np.asarray(tags) == tag])
+
+        contents = [
+            self.build(content, None, partial(read_length, tag))
+            for tag, content in enumerate(form.contents)
+        ]
+        return UnionArray(tags, index, contents, parameters=form.parameters)
+
+    def _index(self, form: Any, attribute: str, length: int | None) -> Index:
+        return unread_index(length, np.dtype(np.int64), self._buffer(form, attribute))
+
+    def _buffer(self, form: Any, attribute: str) -> LateBuffer:
+        return LateBuffer(self._buffers, f"{form.form_key}-{attribute}")
+
+
+def _lengths(length: int | None, read_length: Callable[[], int]) -> tuple[Any, Callable[[], int]]:
+    return unknown_length if length is None else length, read_length
+
+
+def _count(index: Any) -> int:
+    return int(index.max(initial=-1)) + 1
