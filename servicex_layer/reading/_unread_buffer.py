@@ -215,7 +215,7 @@ class UnreadBuffer(VirtualNDArray):  # type: ignore[misc]
                 f"a buffer was read as {len(values)} values of {values.dtype}, and should have "
                 f"{self._shape[0]} of {self._dtype}"
             )
-        return values[: self._shape[0]]
+        return np.ascontiguousarray(values[: self._shape[0]])
 
     def __getitem__(self, where: Any) -> Any:
         part = super().__getitem__(where)
@@ -228,6 +228,19 @@ class UnreadBuffer(VirtualNDArray):  # type: ignore[misc]
 def numpy_backend() -> Any:
     """Return awkward's interface to NumPy, to which only undocumented attributes lead."""
     return ak.contents.NumpyArray(np.empty(0)).backend.nplike
+
+
+@functools.cache
+def _take_for_contiguous() -> None:
+    """Have awkward take unread buffers for contiguous, as they are, without reading them.
+
+    `ak.count` asks whether numbers are contiguous, and needs none of them. The method is private; if
+    awkward doesn't ask this way any more, it reads what it counts, and a test in
+    tests/reading/test_unread_buffer.py fails.
+    """
+    numpy = numpy_backend()
+    is_contiguous = numpy.is_c_contiguous
+    numpy.is_c_contiguous = lambda buffer: isinstance(buffer, UnreadBuffer) or is_contiguous(buffer)
 
 
 def _copy_of(buffer: UnreadBuffer) -> Any:
@@ -250,6 +263,7 @@ def unread_index(length: int | None, dtype: np.dtype[Any], generator: Generator)
 
 def _unread_buffer(shape: Shape, dtype: np.dtype[Any], generator: Generator) -> UnreadBuffer:
     sizes = tuple(unknown_length if size is None else size for size in shape)
+    _take_for_contiguous()
     return UnreadBuffer(numpy_backend(), sizes, dtype, generator, __enable_caching__=False)
 
 
