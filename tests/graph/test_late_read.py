@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +12,10 @@ import dask_awkward
 import numpy as np
 import pytest
 import uproot
-import vector
-from awkward.forms import ListOffsetForm, NumpyForm, RecordForm
 from dask.base import compute, persist
 from dask.delayed import delayed
-from dask.sizeof import sizeof
 
 from servicex_layer import from_servicex
-from servicex_layer.errors import MissingObjectError, ResultError
 from servicex_layer.local import LocalServiceX
 
 dak: Any = dask_awkward
