@@ -173,7 +173,7 @@ class _ClosurePickler(cloudpickle.Pickler):  # type: ignore[misc]
 class UnreadBuffer(VirtualNDArray):  # type: ignore[misc]
     """A buffer that is read when it is touched."""
 
-    __slots__ = ()
+    _shape: Any
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what makes it, or its values if it was read already."""
@@ -234,8 +234,8 @@ def numpy_backend() -> Any:
 def _take_for_contiguous() -> None:
     """Have awkward take unread buffers for contiguous, as they are, without reading them.
 
-    `ak.count` asks whether numbers are contiguous, and needs none of them. The method is private; if
-    awkward doesn't ask this way any more, it reads what it counts, and a test in
+    `ak.count` asks whether numbers are contiguous, and needs none of them. The method is private;
+    if awkward doesn't ask this way any more, it reads what it counts, and a test in
     tests/reading/test_unread_buffer.py fails.
     """
     numpy = numpy_backend()

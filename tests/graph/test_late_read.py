@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import awkward as ak
+import cloudpickle
 import dask
 import dask_awkward
 import numpy as np
 import pytest
 import uproot
+import vector
+from awkward.forms import ListOffsetForm, NumpyForm, RecordForm
 from dask.base import compute, persist
 from dask.delayed import delayed
+from dask.sizeof import sizeof
+from distributed import Client, LocalCluster
 
 from servicex_layer import from_servicex
+from servicex_layer.errors import MissingObjectError, SchemaMismatchError
 from servicex_layer.local import LocalServiceX
 
 dak: Any = dask_awkward
@@ -155,3 +163,139 @@ def test_delayed_functions_read_columns_of_partitions(
     whole = array.map_partitions(whole_in_secret, meta=array._meta)
     parts = [delayed(sum_of)(part) for part in whole.to_delayed(optimize_graph=True)]
     assert sum(compute(*parts)) == pytest.approx(sum_of(values))
+
+
+def test_a_kept_result_is_read_after_its_request_was_forgotten(
+    events: Callable[..., Any], values: Any, until: Callable[[Callable[[], object]], None]
+):
+    with (
+        dask.config.set({"servicex-layer.forget-after": "200ms"}),
+        LocalCluster(n_workers=1, dashboard_address=":0") as cluster,
+        Client(cluster),
+    ):
+        array = events()
+        whole = array.map_partitions(whole_in_secret, meta=array._meta)
+        here = whole.compute()
+        plugin = cluster.scheduler.plugins["servicex-layer"]
+        until(lambda: plugin.n_feeds == 0)
+        assert here[["x", "v"]].to_list() == values[["x", "v"]].to_list()
+    # The cluster is gone, and with it what it knew.
+    assert here.s.to_list() == values.s.to_list()
+
+
+# One partition
+
+
+@pytest.mark.parametrize("result_format", FORMATS)
+def test_each_unread_column_is_read_once(
+    partition: Callable[..., Any], values: Any, result_format: str, service: LocalServiceX
+):
+    with dask.config.set({"servicex-layer.range-threshold": 0}):
+        array = partition("n", result_format=result_format)
+        service.traffic.reset()
+        half = values[:HALF] if array.n[0] == 0 else values[HALF:]
+        copies = [cloudpickle.loads(cloudpickle.dumps(array)) for _ in range(3)]
+        assert [len(copy) for copy in copies] == [HALF] * 3
+        assert sizeof(array) == array.n.layout.nbytes
+        assert "??" in repr(array[["n", "x"]])
+        assert array[10:20].n.to_list() == half.n[10:20].to_list()
+        assert service.traffic.bytes == 0
+        assert array.x.to_list() == half.x.to_list()
+        once = service.traffic.bytes
+        assert once > 0
+        assert ak.sum(array[array.n % 2 == 0].x) == pytest.approx(ak.sum(half.x[half.n % 2 == 0]))
+        assert service.traffic.bytes == once
+        assert array.to_list() == half[array.fields].to_list()
+
+
+def test_threads_that_touch_a_column_read_it_once(
+    partition: Callable[..., Any], service: LocalServiceX
+):
+    array = partition("n")
+    service.traffic.reset()
+    together = threading.Barrier(6)
+
+    def touch(_: int) -> tuple[Any, Any]:
+        together.wait()
+        return ak.sum(array.x), ak.sum(array.v)
+
+    with ThreadPoolExecutor(6) as pool:
+        assert len(set(pool.map(touch, range(6)))) == 1
+    opened_twice = len(service.traffic.files)
+    service.traffic.reset()
+    other = partition("n")
+    service.traffic.reset()
+    assert (ak.sum(other.x), ak.sum(other.v)) != (0, 0)
+    assert opened_twice == len(service.traffic.files)
+
+
+@pytest.mark.parametrize("result_format", FORMATS)
+def test_items_of_lists_of_which_only_lengths_were_read(
+    events: Callable[..., Any], values: Any, result_format: str
+):
+    def lengths_or_sums(array: Any) -> Any:
+        lengths = ak.num(array.v)
+        return lengths * 1.0 if is_traced(array) else ak.sum(array.v, axis=1)
+
+    array = events(result_format)
+    meta = (ak.num(array.v) * 1.0)._meta
+    sums = array.map_partitions(lengths_or_sums, meta=meta).compute(scheduler="sync")
+    assert sums.to_list() == ak.sum(values.v, axis=1).to_list()
+
+
+@pytest.mark.parametrize("result_format", ["root-rntuple", "parquet"])
+@pytest.mark.parametrize("number", ["float64", "float32"])
+def test_fields_of_vectors_are_read_late(
+    finished: Callable[..., str], tmp_path: Path, result_format: str, number: str
+):
+    counts = np.array([2, 0, 1])
+    names = ["pt", "eta", "phi", "mass"]
+    fields = {name: np.arange(1, 4, dtype=np.float32) / 4 for name in names}
+    muons = ak.unflatten(ak.zip(fields), counts)
+    with uproot.recreate(tmp_path / "a.root") as file:
+        file.mkrntuple("events", {"muons": muons, "met": np.arange(3.0)})
+    record = RecordForm([NumpyForm(number)] * 4, names, parameters={"__record__": "Momentum4D"})
+    form = RecordForm([ListOffsetForm("i64", record), NumpyForm("float64")], ["muons", "met"])
+    request_id = finished([tmp_path / "a.root"], result_format=result_format)
+    events = from_servicex(request_id, form=form, behavior=vector.backends.awkward.behavior)
+    for columns in [{"met"}, {"muons.pt"}, {"muons.phi", "met"}]:
+        whole: Any = events.dask.layers[events.name]
+        layer = whole.project_manually(frozenset(columns))
+        # As Dask does: vector's behavior has lambdas.
+        array = cloudpickle.loads(cloudpickle.dumps(layer.io_func(0)))
+        expected = muons.pt * np.cos(muons.phi)
+        assert ak.almost_equal(array.muons.px, expected, dtype_exact=False)
+        assert ak.almost_equal(array.muons[array.met > 1].mass, muons.mass[2:], dtype_exact=False)
+
+
+# Failures
+
+
+def test_a_result_that_was_deleted_is_an_error_that_names_it(
+    events: Callable[..., Any], stored: Callable[[str, int], Path]
+):
+    array = events()
+    layer = array.dask.layers[array.name].project_manually(frozenset({"n"}))
+    partition = layer.io_func(0)
+    for number in range(2):
+        stored(layer.files.request_id, number).unlink()
+    with pytest.raises(MissingObjectError, match=r"column 'x' of result '.*' of request .* failed"):
+        ak.sum(partition.x)
+    assert ak.sum(partition.n) > 0
+
+
+def test_a_column_that_the_file_lacks_is_an_error_when_it_is_touched(partition: Callable[..., Any]):
+    array = partition("n", form="{n: int32, z: float64}")
+    assert len(array) == HALF
+    with pytest.raises(SchemaMismatchError, match="column 'z'"):
+        ak.sum(array.z)
+
+
+def test_an_error_elsewhere_reads_nothing(partition: Callable[..., Any], service: LocalServiceX):
+    array = partition("n")
+    service.traffic.reset()
+    with pytest.raises(ValueError, match="cannot broadcast"):
+        ak.broadcast_arrays(array, np.arange(3))
+    with pytest.raises(IndexError):
+        array[np.array([10**6])]
+    assert service.traffic.files == []

@@ -73,8 +73,8 @@ def test_a_buffer_is_read_when_it_is_touched_and_once(array: Any):
         lambda array: ak.ones_like(array.x),
         lambda array: array.nbytes,
         lambda array: str(array.type),
-        lambda array: copy.copy(array),
-        lambda array: copy.deepcopy(array),
+        copy.copy,
+        copy.deepcopy,
     ],
 )
 def test_what_needs_no_values_reads_none(array: Any, untouching: Any):
@@ -117,7 +117,7 @@ def test_threads_read_a_buffer_once(array: Any):
 
 def test_a_buffer_of_another_length_or_type_is_an_error():
     for values in (VALUES[:5], VALUES.astype(np.float32)):
-        late = LateBuffer(LateBuffers(lambda key, values=values: {key: values}), "x-data")
+        late = LateBuffer(LateBuffers({"x-data": {"x-data": values}}.__getitem__), "x-data")
         array = ak.Array(unread_array(FORM.content("x"), 6, {"x-data": late}))
         with pytest.raises(ValueError, match="should have 6 of float64"):
             array.to_list()

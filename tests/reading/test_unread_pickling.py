@@ -156,7 +156,8 @@ again = pickle.loads(pickle.dumps(array))
 print(ak.sum(again.b), "x" in again.fields)
 """
     layout = EXPECTED[["b"]].layout
-    sent = pickle.dumps(ak.Array(fill_unread(layout, FORM, LateBuffers(print))))
+    importable: Any = print
+    sent = pickle.dumps(ak.Array(fill_unread(layout, FORM, LateBuffers(importable))))
     done = subprocess.run(  # noqa: S603
         [sys.executable, "-c", code],
         input=sent,
