@@ -175,9 +175,8 @@ def test_an_empty_partition_has_the_behavior_of_its_records(
 @pytest.mark.every_scheduler
 @pytest.mark.parametrize("kind", ROOT_FORMATS)
 def test_a_mapping_presents_columns_in_its_form(
-    finished: Callable[..., str], nano: list[Path], scheduler: str, kind: str, monkeypatch: Any
+    finished: Callable[..., str], nano: list[Path], scheduler: str, kind: str
 ):
-    monkeypatch.setenv("DASK_SERVICEX_LAYER__SETTLE", "100ms")
     request_id = finished(nano, "Events", result_format=kind)
     events = from_servicex(request_id, form_mapping=NestMuons())
     assert events.fields == ["Muon", "run"]
