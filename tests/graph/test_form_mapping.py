@@ -310,7 +310,7 @@ def test_a_mapping_checks_the_types_of_what_it_reads_late(
     form = FORM.replace("Muon_pt: var * float32", "Muon_pt: var * float64")
     events = from_servicex(finished(nano, "Events"), form=form, form_mapping=NestMuons())
     partition = load_layer(events).project_manually(frozenset({"nMuon"})).io_func(0)
-    with pytest.raises(SchemaMismatchError, match="column 'Muon_pt'.* float32.* says float64"):
+    with pytest.raises(SchemaMismatchError, match=r"column 'Muon_pt'.* float32.* says float64"):
         ak.sum(partition.Muon.pt)
 
 
