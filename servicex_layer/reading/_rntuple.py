@@ -51,12 +51,12 @@ class Fields:
 
     def title(self, name: str | None = None) -> str:
         """Return the description of a column, or of the RNTuple."""
-        title: str = (self.tree if name is None else self._field(name)).description
+        title: str = (self.tree if name is None else self._column(name)).description
         return title
 
     def typename(self, name: str) -> str:
         """Return the C++ type of a column."""
-        typename: str = self._field(name).typename
+        typename: str = self._column(name).typename
         return typename
 
     def ranges(self, form: RecordForm) -> Iterator[Range]:
@@ -66,7 +66,7 @@ class Fields:
         """
         if form.fields:
             leaves = self._leaves(form)
-            with self._only(form.fields):
+            with self._only(form):
                 file_form, _ = self.tree.to_akform(filter_field=leaves)
             yield from self._pages(_column_numbers(file_form))
 
@@ -75,13 +75,13 @@ class Fields:
         if not form.fields:
             return {}
         leaves = self._leaves(form)
-        with self._only(form.fields):
+        with self._only(form):
             arrays = self.tree.arrays(filter_field=leaves)
         return {name: arrays[name].layout for name in form.fields}
 
     def counters(self, names: frozenset[str]) -> dict[str, Any]:
         """Return the fields of lists: an RNTuple stores their lengths apart from the items."""
-        fields = {name: self._field(name) for name in names}
+        fields = {name: self._column(name) for name in names}
         return {name: field for name, field in fields.items() if _is_list(self._form(field))}
 
     def length_ranges(self, counter: Any) -> Iterator[Range]:
@@ -99,19 +99,13 @@ class Fields:
     def _columns(self) -> dict[str, Any]:
         return {field.name: field for field in self.tree.fields}
 
-    def _only(self, names: Iterable[str]) -> AbstractContextManager[None]:
-        return only_fields(self.tree, [self._columns[name] for name in names])
+    def _column(self, name: str) -> Any:
+        if name not in self._columns:
+            raise missing_column_error(name, self._file, self._columns)
+        return self._columns[name]
 
-    def _field(self, path: str) -> Any:
-        if path in self._columns:
-            return self._columns[path]
-        column, *_ = path.split(".")
-        if column in self._columns:
-            with self._only([column]):
-                keys = self.tree.keys()
-            if path in keys:
-                return self.tree[path]
-        raise missing_column_error(path, self._file, self._columns)
+    def _only(self, form: RecordForm) -> AbstractContextManager[None]:
+        return only_fields(self.tree, [self._column(name) for name in form.fields])
 
     def _form(self, column: Any) -> Form:
         with only_fields(self.tree, [column]):
@@ -119,8 +113,14 @@ class Fields:
         return form.content(0)
 
     def _leaves(self, form: RecordForm) -> Callable[[Any], bool]:
-        paths = (path for name in form.fields for path in _leaf_paths(form.content(name), name))
-        return _is_any_of(map(self._field, paths))
+        # Uproot finds no field by its path if a name in the path has a dot, as in xAOD.
+        with self._only(form):
+            fields = dict(self.tree.items())
+        paths = [path for name in form.fields for path in _leaf_paths(form.content(name), name)]
+        for path in paths:
+            if path not in fields:
+                raise missing_column_error(path, self._file, fields)
+        return _is_any_of(fields[path] for path in paths)
 
     def _pages(self, columns: set[int]) -> Iterator[Range]:
         """Return the ranges of bytes of all pages of the fields that have these columns."""
