@@ -9,6 +9,7 @@ from servicex_layer.graph._file_layer import SXFileLayer
 from servicex_layer.graph._lazy_layer import LazyLayer
 from servicex_layer.graph._load_layer import UprootLoadLayer
 from servicex_layer.graph._record import record
+from servicex_layer.graph._result_source import result_source
 
 __all__ = [
     "LazyLayer",
@@ -18,5 +19,6 @@ __all__ = [
     "call_with_results",
     "from_servicex",
     "record",
+    "result_source",
     "wait_for_file_count",
 ]
