@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from servicex_layer.graph._array import from_servicex
+from servicex_layer.graph._dask_awkward import require_dask_awkward
 from servicex_layer.graph._file_count import wait_for_file_count
 from servicex_layer.graph._file_layer import SXFileLayer
 from servicex_layer.graph._load_layer import UprootLoadLayer
@@ -13,5 +14,6 @@ __all__ = [
     "UprootLoadLayer",
     "from_servicex",
     "record",
+    "require_dask_awkward",
     "wait_for_file_count",
 ]

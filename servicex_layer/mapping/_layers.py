@@ -19,6 +19,9 @@ __all__ = ["CallLayer", "ReductionLayer"]
 class _LazyLayer(Layer):
     """A layer that makes its tasks when they are asked for, and pickles none of them."""
 
+    # Dask would make all tasks to find out.
+    has_legacy_tasks = False
+
     name: str
     call: Callable[..., Any]
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from servicex_layer.errors import InvalidArgumentError, MissingExtraError
-from servicex_layer.graph import from_servicex
+from servicex_layer.graph import from_servicex, require_dask_awkward
 
 if TYPE_CHECKING:
     from dask_awkward.lib.core import Array
@@ -52,7 +52,7 @@ def nanoevents(
     Raises
     ------
     MissingExtraError
-        If coffea isn't installed.
+        If coffea or dask-awkward isn't installed.
     InvalidArgumentError
         If `schemaclass` isn't a schema, or the results are Parquet files.
     ConfigError, BackendError, RequestError, FormError
@@ -67,6 +67,7 @@ def nanoevents(
     >>> events = nanoevents("5f1c0d3e")  # doctest: +SKIP
     >>> events.Muon.matched_jet.pt.compute()  # doctest: +SKIP
     """
+    require_dask_awkward("nanoevents")
     try:
         from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
 

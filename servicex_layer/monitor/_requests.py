@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dask.blockwise import Blockwise
 from dask.core import flatten
 from dask.highlevelgraph import HighLevelGraph
 
@@ -90,12 +91,14 @@ def _selections_of_collection(collection: Any, name: str) -> Iterator[RequestSel
             "collections made of them, before Dask has optimized them, or ids of requests."
         )
     keys = set(flatten(collection.__dask_keys__()))  # type: ignore[no-untyped-call]
-    needed_layers = graph.cull(keys).layers
+    # Culling renames layers since Dask 2025.4.1. Blockwise layers keep the name of their output.
+    culled = graph.cull(keys).layers.values()
+    lengths = {layer.output: len(layer) for layer in culled if isinstance(layer, Blockwise)}
     for layer in load_layers:
         files = layer.files
         yield RequestSelection(
             name or files.request_id,
             files.request_id,
             files.backend,
-            len(needed_layers[layer.name]),
+            lengths[layer.name],
         )

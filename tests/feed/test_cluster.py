@@ -14,8 +14,8 @@ import dask
 import pytest
 from dask.base import compute
 from dask.highlevelgraph import HighLevelGraph
-from dask_awkward.lib.core import new_array_object
 from distributed import Client, LocalCluster
+from optional_dask_awkward import dak  # type: ignore[import-not-found]
 
 import servicex_layer as sxl
 from servicex_layer.errors import (
@@ -67,7 +67,7 @@ def by_hand(request_id, npartitions):
     graph = HighLevelGraph(
         {files.name: files, load.name: load}, {files.name: set(), load.name: {files.name}}
     )
-    return new_array_object(graph, load.name, meta=load.meta, npartitions=npartitions)
+    return dak.lib.core.new_array_object(graph, load.name, meta=load.meta, npartitions=npartitions)
 
 
 def firsts(array):

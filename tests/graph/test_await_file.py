@@ -10,18 +10,17 @@ from typing import Any
 import awkward as ak
 import cloudpickle
 import dask
-import dask_awkward
 import pytest
 from dask.base import tokenize
 from dask.graph_manipulation import clone
 from dask.highlevelgraph import HighLevelGraph
 from distributed import Client, LocalCluster
 from distributed.utils import iscoroutinefunction
+from optional_dask_awkward import dak  # type: ignore[import-not-found]
 
 from servicex_layer import SXFileLayer, UprootLoadLayer, from_servicex
 from servicex_layer.local import LocalServiceX
 
-dak: Any = dask_awkward
 FORM = "{x: float64, n: int32, v: var * float64}"
 REQUEST = "b5901cca-9858-42e7-a093-0929cf391f0e"
 

@@ -9,19 +9,18 @@ from typing import Any
 
 import awkward as ak
 import cloudpickle
-import dask_awkward
 import numpy as np
 import pytest
 import uproot
 import vector
 from awkward.forms import ListOffsetForm, NumpyForm, RecordForm
 from dask.base import tokenize
+from optional_dask_awkward import dak  # type: ignore[import-not-found]
 
 from servicex_layer import SXFileLayer, UprootLoadLayer, from_servicex
 from servicex_layer.errors import InvalidArgumentError, ResultError, SchemaMismatchError
 from servicex_layer.local import LocalServiceX
 
-dak: Any = dask_awkward
 BEHAVIOR = vector.backends.awkward.behavior
 ROOT_FORMATS = ["root-file", "root-rntuple"]
 FIELDS = ["pt", "eta", "phi", "mass"]

@@ -12,16 +12,15 @@ from typing import Any
 import awkward as ak
 import cloudpickle
 import dask
-import dask_awkward
 import pytest
 from dask.base import annotate
 from dask.highlevelgraph import HighLevelGraph
+from optional_dask_awkward import dak  # type: ignore[import-not-found]
 
 from servicex_layer import SXFileLayer, UprootLoadLayer
 from servicex_layer.errors import FormError
 from servicex_layer.local import LocalServiceX
 
-dak: Any = dask_awkward
 FORM = "{x: float64, n: int32, v: var * float64}"
 REQUEST = "b5901cca-9858-42e7-a093-0929cf391f0e"
 

@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import awkward as ak
-import dask_awkward
 import numpy as np
 import pytest
 from dask.base import compute
+from optional_dask_awkward import dak  # type: ignore[import-not-found]
 
 from servicex_layer import from_servicex
 from servicex_layer.errors import BackendError, UnknownRequestError
 from servicex_layer.local import Faults, HttpFault, LocalServiceX
 from servicex_layer.report import failures
 
-dak: Any = dask_awkward
 FORM = "{x: float64, n: int32, v: var * float64}"
 
 

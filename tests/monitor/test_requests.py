@@ -3,15 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import dask_awkward
 import pytest
 from dask.delayed import delayed
+from optional_dask_awkward import dak  # type: ignore[import-not-found]
 
 import servicex_layer as sxl
 from servicex_layer.errors import InvalidArgumentError
 from servicex_layer.monitor._requests import RequestSelection, requests_of
-
-dak: Any = dask_awkward
 
 
 @pytest.mark.parametrize("argument", [(), ({},), (3,), (delayed(3),), ("",)])
