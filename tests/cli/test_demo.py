@@ -5,6 +5,8 @@ from click.testing import CliRunner
 
 from servicex_layer.cli import main
 
+pytestmark = pytest.mark.dask_awkward
+
 
 @pytest.mark.parametrize(
     ("arguments", "message"),

@@ -6,6 +6,8 @@ from collections.abc import Callable
 import pytest
 from click.testing import Result
 
+pytestmark = pytest.mark.dask_awkward
+
 
 def test_a_missing_extra_is_an_error_that_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, demo: Callable[..., Result]

@@ -301,6 +301,7 @@ def test_types_of_annotations():
 # Real files
 
 
+@pytest.mark.dask_awkward
 def test_form_of_a_real_result_of_cpp(data: Path, finished: Callable[..., str]):
     """The result of a query like this one."""
     path = data / "0fc6e51a5ea6dea107c195591d20a1b2-15.26710677._000019.pool.root.1"
@@ -330,6 +331,7 @@ def test_form_of_a_real_file_read_by_uproot(data: Path, tmp_path: Path):
 # The form of a request
 
 
+@pytest.mark.dask_awkward
 def test_form_of_a_running_request(
     service: LocalServiceX, submit: Callable[..., str], inputs: list[Path]
 ):
@@ -344,6 +346,7 @@ def test_form_of_a_running_request(
     assert service.traffic.calls.keys() <= {"status", "token"}
 
 
+@pytest.mark.dask_awkward
 def test_added_types_are_those_of_the_results(finished: Callable[..., str], inputs: list[Path]):
     query = UprootDataset(str(inputs[0]), "events").Select("lambda e: {'x': e.x, 'v': e.v}")
     types = {"x": "float64", "v": "var * float64"}

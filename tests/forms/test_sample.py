@@ -100,6 +100,7 @@ def test_tree_is_chosen_by_name(two_trees: Path):
         datashape(two_trees, "three")
 
 
+@pytest.mark.dask_awkward
 def test_tree_of_a_request_is_that_of_its_sample(
     finished: Callable[..., str], inputs: list[Path], two_trees: Path
 ):
@@ -109,6 +110,7 @@ def test_tree_of_a_request_is_that_of_its_sample(
     assert ak.sum(events.n).compute() == 180
 
 
+@pytest.mark.dask_awkward
 def test_program_prints_the_datashape(inputs: list[Path], two_trees: Path):
     run = CliRunner().invoke
     assert run(main, ["form", str(inputs[0])]).output == f"{FORM}\n"

@@ -18,6 +18,8 @@ from servicex_layer import SXFileLayer, UprootLoadLayer, from_servicex
 from servicex_layer.errors import FailedFilesError
 from servicex_layer.local import Faults, LocalServiceX
 
+pytestmark = pytest.mark.dask_awkward
+
 FORM = "{x: float64, n: int32, v: var * float64}"
 JETS, SUM = 36_223, 4543328.78078125
 

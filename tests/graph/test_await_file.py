@@ -89,6 +89,7 @@ def x_of(record: Any) -> float:
     return float(record["x"])
 
 
+@pytest.mark.dask_awkward
 @KINDS
 def test_a_wait_holds_no_thread_of_a_worker(
     kind: str,
@@ -118,6 +119,7 @@ def waits(client: Client) -> int:
     return int(count)
 
 
+@pytest.mark.dask_awkward
 @KINDS
 @pytest.mark.parametrize("scheduler", ["sync", "threads"])
 def test_ctrl_c_ends_the_wait(
@@ -149,6 +151,7 @@ def raise_lookup_error(events: Any) -> Any:
     raise LookupError("of the user's function")
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize("kind", ["from_servicex", "by hand"])
 def test_a_failed_computation_leaves_another_of_the_same_array_alone(
     kind: str,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import awkward as ak
+import pytest
 from awkward.forms import form_with_unique_keys
 from awkward.typetracer import typetracer_with_report
 from dask.highlevelgraph import HighLevelGraph
@@ -10,6 +11,8 @@ from dask.local import get_sync
 from optional_dask_awkward import dak  # type: ignore[import-not-found]
 
 from servicex_layer.graph import _dask_awkward as names
+
+pytestmark = pytest.mark.dask_awkward
 
 
 def test_a_new_array_has_its_layer_meta_and_divisions():

@@ -19,6 +19,8 @@ from optional_dask_awkward import dak  # type: ignore[import-not-found]
 from servicex_layer import UprootLoadLayer, from_servicex
 from servicex_layer.local import LocalServiceX
 
+pytestmark = pytest.mark.dask_awkward
+
 FORM = "{x: float64, n: int32, v: var * float64}"
 X = [100.0 * file + event for file in range(4) for event in range(10)]
 SUM_X, SUM_N = sum(X), 180

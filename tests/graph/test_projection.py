@@ -20,6 +20,8 @@ from servicex_layer import UprootLoadLayer, from_servicex
 from servicex_layer.errors import SchemaMismatchError
 from servicex_layer.local import LocalServiceX
 
+pytestmark = pytest.mark.dask_awkward
+
 FORMATS = ["root-file", "root-rntuple", "parquet"]
 
 

@@ -28,6 +28,8 @@ from optional_dask_awkward import dak  # type: ignore[import-not-found]
 
 from servicex_layer import from_servicex
 
+pytestmark = pytest.mark.dask_awkward
+
 SCHEDULERS = ["sync", "threads"]
 FORMATS = ["root-file", "root-rntuple", "parquet"]
 

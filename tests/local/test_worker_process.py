@@ -4,6 +4,8 @@ import asyncio
 import os
 import signal
 
+import pytest
+
 from servicex_layer.local._job import Done, Failed, Job
 from servicex_layer.local._worker_process import WorkerProcess
 
@@ -28,6 +30,7 @@ def test_a_dead_process_fails_its_job_only_and_is_replaced(source, tmp_path):
     assert after == before
 
 
+@pytest.mark.dask_awkward
 def test_an_input_that_cannot_be_read_is_a_failure_with_the_exception(tmp_path):
     async def run():
         worker = WorkerProcess()

@@ -84,6 +84,7 @@ def array_histogram(request_id: str) -> Any:
     return {"pt": filled, "events": len(pt)}
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize("result_format", FORMATS)
 def test_every_way_fills_the_histogram_of_plain_coffea(
     nanoaod: Callable[..., str],
@@ -116,6 +117,7 @@ def check_every_way(
     check(array_histogram(samples["dimuon"]), expected)
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize("way", ["map_files", "Runner"])
 def test_a_processor_starts_with_the_first_finished_file(
     service: LocalServiceX,
@@ -212,6 +214,7 @@ def test_a_parquet_column_with_nulls_is_an_error(
         mapped.compute(scheduler="sync")
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize("result_format", FORMATS)
 def test_a_processor_costs_the_bytes_of_an_array(
     finished: Callable[..., str], tmp_path: Path, write_file: Any, result_format: str
@@ -288,6 +291,7 @@ def test_a_url_of_another_form_is_an_error(path: str):
         fsspec.open(f"servicex://{path}").open()
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.filterwarnings("ignore::servicex_layer.errors.FailedFilesWarning")
 @pytest.mark.filterwarnings("ignore:Skipping bad file:UserWarning")
 @pytest.mark.filterwarnings("ignore:Performed attempt:UserWarning")
@@ -332,6 +336,7 @@ def test_work_items_of_a_request_without_finished_files(
 # nanoevents
 
 
+@pytest.mark.dask_awkward
 def test_nanoevents_have_metadata_and_a_report(nanoaod: Callable[..., str], nano: list[Path]):
     events, report = sxl.nanoevents(nanoaod(nano[:2]), metadata={"year": 2018}, report=True)
     assert events.metadata["year"] == 2018
@@ -339,6 +344,7 @@ def test_nanoevents_have_metadata_and_a_report(nanoaod: Callable[..., str], nano
     assert (len(jets), len(records)) == (80, 2)
 
 
+@pytest.mark.dask_awkward
 def test_nanoevents_need_a_schema_and_root_files(finished: Callable[..., str], inputs: list[Path]):
     with pytest.raises(InvalidArgumentError, match="must be a schema of coffea"):
         sxl.nanoevents("5f1c0d3e", "NanoAOD")  # type: ignore[arg-type]

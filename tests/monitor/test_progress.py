@@ -22,6 +22,7 @@ from servicex_layer.local import Faults, LocalServiceX
 FORM = "{x: float64, n: int32, v: var * float64}"
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize(
     "scheduler",
     ["sync", "threads", "cluster_of_threads", "cluster_of_processes"],
@@ -46,6 +47,7 @@ def test_it_shows_the_partitions_read_in_this_computation(
     assert "2/2 partitions read, " in partitions
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize("scheduler", ["threads", "cluster_of_processes"], indirect=True)
 def test_it_shows_a_running_request_from_the_start(
     scheduler: str,
@@ -73,6 +75,7 @@ def test_it_shows_a_running_request_from_the_start(
     assert "4/4 partitions read" in terminal.screen[-1]
 
 
+@pytest.mark.dask_awkward
 def test_polls_do_not_grow_with_the_number_of_views(
     service: LocalServiceX, submit: Any, inputs: list[Path], terminal: Any, until: Any
 ):
@@ -88,6 +91,7 @@ def test_polls_do_not_grow_with_the_number_of_views(
     assert took > 8 * 0.2 * 0.95
 
 
+@pytest.mark.dask_awkward
 def test_each_sample_has_its_lines(
     cluster_of_processes: LocalCluster,
     service: LocalServiceX,
@@ -124,6 +128,7 @@ def test_an_error_of_the_backend_is_shown(
             until(terminal.shows("The ServiceX backend local at"))
 
 
+@pytest.mark.dask_awkward
 def test_an_error_of_the_computation_is_raised(finished: Any, inputs: list[Path], terminal: Any):
     events = sxl.from_servicex(finished(inputs))
     with pytest.raises(ZeroDivisionError), terminal.progress(events):
@@ -131,6 +136,7 @@ def test_an_error_of_the_computation_is_raised(finished: Any, inputs: list[Path]
     assert "0/4 partitions read" in terminal.screen[-1]
 
 
+@pytest.mark.dask_awkward
 def test_a_client_closed_during_the_computation_is_shown(
     cluster_of_threads: LocalCluster, finished: Any, inputs: list[Path], terminal: Any
 ):
@@ -143,6 +149,7 @@ def test_a_client_closed_during_the_computation_is_shown(
     assert "Dask's scheduler does not answer" in " ".join(terminal.screen)
 
 
+@pytest.mark.dask_awkward
 def test_it_shows_nothing_on_a_pipe(finished: Any, inputs: list[Path], pipe: Any):
     events = sxl.from_servicex(finished(inputs))
     with pipe.progress(events):
@@ -152,6 +159,7 @@ def test_it_shows_nothing_on_a_pipe(finished: Any, inputs: list[Path], pipe: Any
     assert pipe.screen == []
 
 
+@pytest.mark.dask_awkward
 def test_it_shows_nothing_in_continuous_integration(
     finished: Any, inputs: list[Path], terminal: Any, monkeypatch: pytest.MonkeyPatch
 ):
@@ -162,6 +170,7 @@ def test_it_shows_nothing_in_continuous_integration(
     assert terminal.screen == []
 
 
+@pytest.mark.dask_awkward
 def test_a_notebook_shows_it_below_the_cell(
     finished: Any, inputs: list[Path], monkeypatch: pytest.MonkeyPatch, terminal: Any
 ):
@@ -184,6 +193,7 @@ def test_a_notebook_shows_it_below_the_cell(
     assert terminal.screen == []
 
 
+@pytest.mark.dask_awkward
 def test_without_rich_the_error_says_what_to_install(
     finished: Any, inputs: list[Path], monkeypatch: pytest.MonkeyPatch, terminal: Any
 ):

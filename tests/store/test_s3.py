@@ -107,6 +107,7 @@ def test_a_listing_of_several_pages_is_whole(list_scripted):
     assert script.calls["page"] == 3
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.every_scheduler
 def test_a_listing_numbers_each_file_once_on_every_scheduler(
     scheduler, listing, inputs, monkeypatch
@@ -119,6 +120,7 @@ def test_a_listing_numbers_each_file_once_on_every_scheduler(
     ]
 
 
+@pytest.mark.dask_awkward
 def test_a_backend_of_2024_gets_only_calls_that_it_knows(listing, inputs):
     listing.traffic.reset()
     request_id = listing.submit(inputs, tree="events", columns=["x"])
@@ -127,6 +129,7 @@ def test_a_backend_of_2024_gets_only_calls_that_it_knows(listing, inputs):
     assert set(listing.traffic.calls) - {"dataset"} == {"submit", "status", "info"}
 
 
+@pytest.mark.dask_awkward
 def test_failed_files_are_not_in_a_listing(s3, use_service, inputs):
     faults = Faults(failing=frozenset({2}))
     with LocalServiceX(version=2024, store=s3, faults=faults) as service:
@@ -139,6 +142,7 @@ def test_failed_files_are_not_in_a_listing(s3, use_service, inputs):
             sxl.from_servicex(request_id, form="{x: float64}", on_failed="raise").compute()
 
 
+@pytest.mark.dask_awkward
 def test_a_missing_tree_in_a_listed_file_is_an_error(listing, inputs):
     # A listing has no number of events, so a file without the tree may not be an empty one.
     request_id = listing.submit(inputs[:1], tree="events", columns=["x"])
@@ -150,6 +154,7 @@ def test_a_missing_tree_in_a_listed_file_is_an_error(listing, inputs):
 # Presigned URLs
 
 
+@pytest.mark.dask_awkward
 def test_a_bucket_that_is_removed_before_it_is_read_is_an_error(presigning, inputs):
     request_id = presigning.submit(inputs[:1], tree="events", columns=["x"], manual=True)
     presigning.release(request_id, 0)
@@ -159,6 +164,7 @@ def test_a_bucket_that_is_removed_before_it_is_read_is_an_error(presigning, inpu
         events.compute()
 
 
+@pytest.mark.dask_awkward
 def test_keys_are_in_no_graph_and_in_no_pickle(presigning, inputs):
     request_id = presigning.submit(inputs, tree="events", columns=["x"])
     events = sxl.from_servicex(request_id)
