@@ -14,7 +14,7 @@ def test_dask_knows_the_bytes_of_an_awkward_array():
 
 
 def test_arrays_and_records_have_the_size_of_their_buffers():
-    own_sizeof = Dispatch("sizeof")  # type: ignore[no-untyped-call]
+    own_sizeof = Dispatch("sizeof")
     register(own_sizeof)
     lists = ak.Array([[1.0, 2.0], [], [3.0]])
     assert own_sizeof(lists) == 4 * 8 + 3 * 8

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import awkward as ak
-import dask
 import dask.bag
 import dask.threaded
 import pytest
-from dask.delayed import Delayed
+from dask.delayed import Delayed, delayed
 from dask.highlevelgraph import HighLevelGraph
 from dask.local import get_sync
 from distributed import Client, LocalCluster
@@ -89,8 +88,8 @@ def test_a_partition_is_a_delayed_value(
     graph, keys = by_hand(finished(inputs))
     if scheduler.startswith("cluster"):
         register()
-    parts = [Delayed(key, graph, layer=key[0]) for key in keys]  # type: ignore[no-untyped-call]
-    total = dask.delayed(sum)([dask.delayed(ak.sum)(part.x) for part in parts])
+    parts = [Delayed(key, graph, layer=key[0]) for key in keys]
+    total = delayed(sum)([delayed(ak.sum)(part.x) for part in parts])
     assert total.compute() == sum(100 * index + x for index in range(4) for x in range(10))
 
 
@@ -101,7 +100,7 @@ def test_partitions_are_those_of_a_bag(
     graph, keys = by_hand(finished(inputs))
     if scheduler.startswith("cluster"):
         register()
-    bag = dask.bag.Bag(graph, keys[0][0], len(keys))  # type: ignore[no-untyped-call]
+    bag = dask.bag.Bag(graph, keys[0][0], len(keys))
     values = bag.map_partitions(lambda part: part.n.to_list())
     assert sorted(values.compute()) == sorted(4 * list(range(10)))
 
@@ -115,7 +114,7 @@ def test_a_culled_graph_asks_for_the_files_of_its_partitions_only(
     request_id = submit(inputs)
     service.release(request_id, 3)
     graph, keys = by_hand(request_id)
-    culled = graph.cull({keys[0]})
+    culled: Any = graph.cull({keys[0]})
     assert {number for _, number in culled} == {0}
     assert hundreds(get_sync(culled, keys[:1])) == [3]
 

@@ -11,7 +11,7 @@ import dask
 import dask.bag
 import numpy as np
 import pytest
-from dask.base import compute
+from dask.base import compute, optimize
 from dask.delayed import delayed
 from distributed import Client
 from optional_dask_awkward import dak  # type: ignore[import-not-found]
@@ -33,7 +33,8 @@ CLUSTER = pytest.mark.parametrize("scheduler", ["cluster_of_processes"], indirec
 def wide(tmp_path_factory: pytest.TempPathFactory, write_file: Callable[..., Path]) -> list[Path]:
     """Write two files of 100 columns."""
     directory = tmp_path_factory.mktemp("wide")
-    columns = {name: np.arange(1000.0) for name in WIDE}
+    generator = np.random.default_rng(1)
+    columns = {name: generator.random(5000) for name in WIDE}
     return [write_file(directory / f"wide-{number}.root", events=columns) for number in range(2)]
 
 
@@ -65,7 +66,7 @@ def test_chains_of_operations_become_one_task_each(
     assert future.result().to_list() == [
         2 * (100 * i + x + 1) for i in range(4) for x in range(5, 10)
     ]
-    (optimized,) = dask.optimize(chain)
+    (optimized,) = optimize(chain)
     # One task for each of the 4 partitions.
     assert len(dict(optimized.dask)) == 4
 
