@@ -9,7 +9,14 @@ from dask.highlevelgraph import HighLevelGraph
 
 from servicex_layer._config import find_backend
 from servicex_layer._model import Backend, TransformStatus
-from servicex_layer.feed import RequestRef, active_client, error_for_status, feed, register
+from servicex_layer.feed import (
+    RequestRef,
+    active_client,
+    error_for_status,
+    feed,
+    interruptible_result,
+    register,
+)
 from servicex_layer.forms import parse_form
 from servicex_layer.graph._dask_awkward import meta_of, new_array, require_dask_awkward
 from servicex_layer.graph._file_count import status_with_file_count
@@ -178,7 +185,7 @@ def _check_not_all_failed(server: Backend, status: TransformStatus) -> None:
         # The feed raises an error that names the inputs, if they failed indeed: a file that failed
         # can be transformed again.
         request_feed = feed(RequestRef(status.request_id, server.url))
-        request_feed.submit(request_feed.get(0, status.files)).result()
+        interruptible_result(request_feed.submit(request_feed.get(0, status.files)))
 
 
 def _array_of(files: SXFileLayer, load: UprootLoadLayer) -> Array:

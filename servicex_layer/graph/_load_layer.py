@@ -17,10 +17,10 @@ from servicex_layer.forms import as_form
 from servicex_layer.graph._dask_awkward import stand_in_layer
 from servicex_layer.graph._dask_tasks import Numbers, call_with_blocks, forget_tasks, reference
 from servicex_layer.graph._extensions import extend_dask_awkward
-from servicex_layer.graph._file_layer import SXFileLayer
+from servicex_layer.graph._file_layer import SXFileLayer, request_info
 from servicex_layer.graph._form_mapping import ReadWithFormMapping
 from servicex_layer.graph._input_layer import NamedProjection
-from servicex_layer.graph._layer_info import as_html, request_info
+from servicex_layer.graph._layer_info import as_html
 from servicex_layer.graph._read_task import ReadFile
 from servicex_layer.graph._record import record_meta
 

@@ -16,8 +16,7 @@ from servicex_layer._model import Backend, TransformStatus
 from servicex_layer.backend import RestClient
 from servicex_layer.errors import InvalidArgumentError
 from servicex_layer.feed import active_client, error_for_status, loop_thread, register
-from servicex_layer.graph import SXFileLayer, wait_for_file_count
-from servicex_layer.mapping._dask_tasks import call_with_results
+from servicex_layer.graph import SXFileLayer, call_with_results, wait_for_file_count
 from servicex_layer.mapping._file_task import FileTask
 from servicex_layer.mapping._layers import CallLayer, ReductionLayer
 from servicex_layer.mapping._partial import Finish

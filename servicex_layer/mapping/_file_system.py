@@ -10,10 +10,9 @@ from fsspec.spec import AbstractFileSystem
 
 from servicex_layer._model import NoFile, ResultFile
 from servicex_layer.errors import InvalidArgumentError
-from servicex_layer.feed import RequestRef, feed, record_read
-from servicex_layer.mapping._byte_file import ByteFile
+from servicex_layer.feed import RequestRef, feed, interruptible_result, record_read
 from servicex_layer.mapping._result_source import result_source
-from servicex_layer.transport import open_source
+from servicex_layer.transport import ByteFile, open_source
 
 __all__ = ["ServiceXFileSystem", "url_of"]
 
@@ -171,6 +170,6 @@ def _wait_for_file(request: RequestRef, number: int, count: int) -> ResultFile |
         return file
     pending = request_feed.submit(request_feed.get(number, count))
     try:
-        return pending.result()
+        return interruptible_result(pending)
     finally:
         pending.cancel()

@@ -67,7 +67,6 @@ def nanoevents(
     >>> events = nanoevents("5f1c0d3e")  # doctest: +SKIP
     >>> events.Muon.matched_jet.pt.compute()  # doctest: +SKIP
     """
-    require_dask_awkward("nanoevents")
     try:
         from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
 
@@ -76,6 +75,7 @@ def nanoevents(
         raise MissingExtraError(
             "nanoevents needs coffea: pip install 'servicex_layer[coffea]'"
         ) from error
+    require_dask_awkward("nanoevents")
     schema = schemaclass or NanoAODSchema
     if not hasattr(schema, "behavior"):
         raise InvalidArgumentError(

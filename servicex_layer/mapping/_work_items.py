@@ -8,7 +8,7 @@ from typing import Any
 
 from servicex_layer._model import NoFile
 from servicex_layer.errors import InvalidArgumentError, MissingExtraError, NoTreeError
-from servicex_layer.feed import RequestRef, feed
+from servicex_layer.feed import RequestRef, feed, interruptible_result
 from servicex_layer.mapping._delayed import prepare_backend, requests_by_sample, statuses_of
 from servicex_layer.mapping._file_system import url_of
 from servicex_layer.mapping._metadata import metadata_by_sample
@@ -116,7 +116,7 @@ def _first_tree(request: RequestRef, count: int) -> str:
     request_feed = feed(request)
     pending = request_feed.submit(request_feed.get(0, count))
     try:
-        file = pending.result()
+        file = interruptible_result(pending)
     finally:
         pending.cancel()
     if isinstance(file, NoFile):

@@ -7,9 +7,9 @@ import sys
 from types import TracebackType
 from typing import Any, Self
 
+from servicex_layer.feed import progress_source
 from servicex_layer.monitor._refresh import RefreshThread, RequestMonitor
 from servicex_layer.monitor._requests import requests_of
-from servicex_layer.monitor._sources import source_of
 from servicex_layer.monitor._views import View, notebook_view, terminal_view
 
 __all__ = ["progress"]
@@ -62,11 +62,13 @@ class progress:  # noqa: N801  (called like a function)
     def __init__(self, *arrays_or_requests: Any) -> None:
         selections = requests_of(arrays_or_requests)
         view = _available_view()
-        self._thread = (
-            None
-            if view is None
-            else RefreshThread(view, [RequestMonitor(each, source_of(each)) for each in selections])
-        )
+        self._thread = None
+        if view is not None:
+            monitors = [
+                RequestMonitor(each, progress_source(each.request_id, each.backend))
+                for each in selections
+            ]
+            self._thread = RefreshThread(view, monitors)
 
     def __enter__(self) -> Self:
         if self._thread is not None:

@@ -110,7 +110,6 @@ def test_tree_of_a_request_is_that_of_its_sample(
     assert ak.sum(events.n).compute() == 180
 
 
-@pytest.mark.dask_awkward
 def test_program_prints_the_datashape(inputs: list[Path], two_trees: Path):
     run = CliRunner().invoke
     assert run(main, ["form", str(inputs[0])]).output == f"{FORM}\n"

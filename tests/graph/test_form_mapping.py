@@ -178,9 +178,8 @@ def test_an_empty_partition_has_the_behavior_of_its_records(
 @pytest.mark.every_scheduler
 @pytest.mark.parametrize("kind", ROOT_FORMATS)
 def test_a_mapping_presents_columns_in_its_form(
-    finished: Callable[..., str], nano: list[Path], scheduler: str, kind: str, monkeypatch: Any
+    finished: Callable[..., str], nano: list[Path], scheduler: str, kind: str
 ):
-    monkeypatch.setenv("DASK_SERVICEX_LAYER__SETTLE", "100ms")
     request_id = finished(nano, "Events", result_format=kind)
     events = from_servicex(request_id, form_mapping=NestMuons())
     assert events.fields == ["Muon", "run"]
@@ -278,7 +277,6 @@ def test_a_mapping_gets_titles_and_types(finished: Callable[..., str], nano: lis
     assert all("__doc__" in form.parameters for form in forms)
 
 
-@pytest.mark.dask_awkward
 def test_an_empty_partition_has_the_type_of_the_others(
     finished: Callable[..., str], nano: list[Path]
 ):
@@ -310,7 +308,6 @@ def test_a_behavior_is_added_to_that_of_the_mapping(finished: Callable[..., str]
     assert dict(events.behavior or {}) == {**BEHAVIOR, "mine": 1}
 
 
-@pytest.mark.dask_awkward
 def test_other_mappings_make_other_keys():
     files = SXFileLayer("R", 2)
 

@@ -54,7 +54,6 @@ def test_a_fault_happens_to_one_route_only(start):
     assert call_all(client, 1) == [200]
 
 
-@pytest.mark.dask_awkward
 def test_the_seed_decides_which_fraction_of_the_calls_fails(start):
     fault = HttpFault(route="info", status=502, fraction=0.3)
     runs = [call_all(start(fault, seed=seed)[1], 60) for seed in (1, 1, 2)]

@@ -4,8 +4,6 @@ import asyncio
 import os
 import signal
 
-import pytest
-
 from servicex_layer.local._job import Done, Failed, Job
 from servicex_layer.local._worker_process import WorkerProcess
 
@@ -16,7 +14,7 @@ async def _run_three_jobs(source, directory):
         job = Job(str(source), '[{"treename": "events"}]', str(directory / "out"), "root-file")
         before = await worker.run(job)
         assert worker.pid is not None
-        os.kill(worker.pid, signal.SIGKILL)
+        os.kill(worker.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
         return before, await worker.run(job), await worker.run(job)
     finally:
         await worker.kill()
@@ -30,7 +28,6 @@ def test_a_dead_process_fails_its_job_only_and_is_replaced(source, tmp_path):
     assert after == before
 
 
-@pytest.mark.dask_awkward
 def test_an_input_that_cannot_be_read_is_a_failure_with_the_exception(tmp_path):
     async def run():
         worker = WorkerProcess()

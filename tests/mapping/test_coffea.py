@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,6 @@ from typing import Any
 
 import awkward as ak
 import dask
-import fsspec
 import hist
 import numpy as np
 import pytest
@@ -24,6 +23,7 @@ from servicex_layer.errors import (
     FailedFilesError,
     FunctionError,
     InvalidArgumentError,
+    MissingExtraError,
     NoTreeError,
     SchemaMismatchError,
 )
@@ -117,7 +117,6 @@ def check_every_way(
     check(array_histogram(samples["dimuon"]), expected)
 
 
-@pytest.mark.dask_awkward
 @pytest.mark.parametrize("way", ["map_files", "Runner"])
 def test_a_processor_starts_with_the_first_finished_file(
     service: LocalServiceX,
@@ -243,7 +242,38 @@ def test_a_processor_costs_the_bytes_of_an_array(
     assert ak.sum(mapped_records.read) <= 1.1 * ak.sum(records.read)
 
 
-# Runner and the file system
+class Count(processor.ProcessorABC):  # type: ignore[misc]
+    """Counts events and says that it is done."""
+
+    def process(self, events: Any) -> dict[str, Any]:
+        return {"events": len(events)}
+
+    def postprocess(self, accumulator: dict[str, Any]) -> None:
+        accumulator["is_done"] = True
+
+
+def test_a_processor_may_change_its_result_at_the_end(
+    finished: Callable[..., str], inputs: list[Path]
+):
+    mapped = sxl.map_files(Count(), finished(inputs))
+    assert mapped.compute(scheduler="sync") == {"events": 40, "is_done": True}
+
+
+def test_an_error_at_the_end_of_a_processor_names_the_request(
+    finished: Callable[..., str], inputs: list[Path]
+):
+    class FailAtTheEnd(Count):
+        def postprocess(self, accumulator: dict[str, Any]) -> None:
+            raise ValueError(f"{accumulator['events']} events are too few")
+
+    request_id = finished(inputs)
+    mapped = sxl.map_files(FailAtTheEnd(), request_id)
+    message = f"Request {request_id}: postprocess failed: ValueError: 40 events are too few"
+    with pytest.raises(FunctionError, match=message):
+        mapped.compute(scheduler="sync")
+
+
+# Runner
 
 
 def test_the_nth_url_is_the_nth_finished_file(
@@ -263,35 +293,6 @@ def test_the_nth_url_is_the_nth_finished_file(
     assert read_x(first.filename)[0] == 300
 
 
-def test_results_can_be_read_as_files(
-    finished: Callable[..., str], inputs: list[Path], stored: Any
-):
-    request_id = finished(inputs)
-    content = stored(request_id, 2).read_bytes()
-    url = f"servicex://{request_id}/2-of-4"
-    files = fsspec.filesystem("servicex")
-    assert files.exists(url)
-    assert files.size(url) == len(content)
-    assert files.cat(url) == content
-    assert files.info(url)["input"] == str(inputs[2])
-    assert files.cat_ranges([url, url], [0, 5], [4, 1_000_000]) == [content[:4], content[5:]]
-    with pytest.raises(InvalidArgumentError, match="can only be read"):
-        files.open(url, "wb")
-    files.close()
-    with pickle.loads(pickle.dumps(fsspec.open(url))) as file:  # noqa: S301
-        file.seek(-10, 2)
-        assert file.read() == content[-10:]
-        assert file.seek(3) == file.tell() == 3
-        assert file.read(4) == content[3:7]
-
-
-@pytest.mark.parametrize("path", ["5f1c0d3e", "5f1c0d3e/1", "a@b@5f1c0d3e/1-of-2", "x/a-of-b"])
-def test_a_url_of_another_form_is_an_error(path: str):
-    with pytest.raises(InvalidArgumentError, match="must be servicex://backend@request/N-of-M"):
-        fsspec.open(f"servicex://{path}").open()
-
-
-@pytest.mark.dask_awkward
 @pytest.mark.filterwarnings("ignore::servicex_layer.errors.FailedFilesWarning")
 @pytest.mark.filterwarnings("ignore:Skipping bad file:UserWarning")
 @pytest.mark.filterwarnings("ignore:Performed attempt:UserWarning")
@@ -336,6 +337,45 @@ def test_work_items_of_a_request_without_finished_files(
 # nanoevents
 
 
+MUON_PT = [[30.0, 20.0], [], [50.0]]
+
+
+@pytest.fixture
+def muons(finished: Callable[..., str], tmp_path: Path, write_file: Callable[..., Path]) -> str:
+    """Return a finished request with a file of muons, named as in NanoAOD."""
+    muons = {name: ak.Array([[0.1, 0.2], [], [0.3]]) for name in ("eta", "phi", "mass")}
+    muons |= {"pt": ak.Array(MUON_PT), "charge": ak.Array([[1, -1], [], [1]])}
+    ids = {name: np.arange(3) for name in ("run", "luminosityBlock", "event")}
+    path = write_file(tmp_path / "muons.root", Events={**ids, "Muon": ak.zip(muons)})
+    return finished([path], "Events", columns=[*ids, "nMuon", *(f"Muon_{name}" for name in muons)])
+
+
+@pytest.mark.dask_awkward
+def test_nanoevents_have_collections(muons: str):
+    events: Any = sxl.nanoevents(muons, metadata={"year": 2018})
+    assert events.metadata["year"] == 2018
+    positive = events.Muon[events.Muon.charge > 0]
+    assert positive.pt.compute().to_list() == [[30.0], [], [50.0]]
+
+
+def test_a_function_gets_nanoevents(muons: str):
+    mapped = sxl.map_files(lambda events: [events.Muon.pt], muons, schema=NanoAODSchema)
+    (pt,) = mapped.compute(scheduler="sync")
+    assert pt.to_list() == MUON_PT
+
+
+@pytest.mark.parametrize(
+    ("module", "call"),
+    [("coffea.nanoevents", sxl.nanoevents), ("coffea.processor.executor", sxl.work_items)],
+)
+def test_without_coffea_the_error_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, module: str, call: Callable[[str], Any]
+):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtraError, match=r"servicex_layer\[coffea\]"):
+        call("5f1c0d3e")
+
+
 @pytest.mark.dask_awkward
 def test_nanoevents_have_metadata_and_a_report(nanoaod: Callable[..., str], nano: list[Path]):
     events, report = sxl.nanoevents(nanoaod(nano[:2]), metadata={"year": 2018}, report=True)
@@ -366,3 +406,8 @@ def test_coffea_has_the_form_mapping_of_a_schema():
 def test_coffea_writes_the_keys_of_buffers():
     form = ak.forms.RecordForm([ak.forms.NumpyForm("float64")], ["x"])
     assert base_form_of(form)["contents"][0]["form_key"] == "x%2C%21load"
+
+
+def test_a_column_whose_name_has_a_meaning_in_the_keys_is_left_out():
+    form = ak.forms.RecordForm([ak.forms.NumpyForm("float64")] * 3, ["x", "x,y", "x!"])
+    assert base_form_of(form)["fields"] == ["x"]

@@ -4,7 +4,7 @@ import re
 import sys
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stderr
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -147,6 +147,20 @@ def test_a_client_closed_during_the_computation_is_shown(
         assert len(events.compute()) == 40
         client.close()
     assert "Dask's scheduler does not answer" in " ".join(terminal.screen)
+
+
+@pytest.mark.dask_awkward
+def test_a_client_closed_before_the_computation_is_shown(
+    cluster_of_threads: LocalCluster, finished: Any, inputs: list[Path], terminal: Any
+):
+    client = Client(cluster_of_threads)
+    events = sxl.from_servicex(finished(inputs))
+    with redirect_stderr(terminal):
+        progress = sxl.progress(events)
+        client.close()
+        with progress:
+            pass
+    assert re.search(r"connecting.*Dask's scheduler does not answer", " ".join(terminal.screen))
 
 
 @pytest.mark.dask_awkward
