@@ -13,10 +13,12 @@ nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
 
+# They exclude the newest Dask, or depend on what does.
+EXCLUDE_NEWEST_DASK = ("dask-awkward", "dask-histogram", "func-adl-uproot")
 # What dask-awkward is changed by. These modules import it; they have no doctests.
 EXTENSIONS = ("_array_pickling", "_newest_dask", "_projected_names", "_traceable")
 # Tests that are skipped without dask-awkward.
-SKIPS_WITHOUT_DASK_AWKWARD = 785
+SKIPS_WITHOUT_DASK_AWKWARD = 791
 # MinIO's server; of its module there are no other versions than such.
 MINIO = "v0.0.0-20260212201848-7aac2a2c5b7c"
 # Go's own tools as a wheel, for a machine without.
@@ -33,7 +35,7 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests; arguments go to pytest."""
-    session.install("-e.[dask-awkward,test]")
+    session.install("-e.[test-dask-awkward]")
     session.run("pytest", "-n2", *session.posargs)
 
 
@@ -51,14 +53,14 @@ def tests_newest_dask(session: nox.Session) -> None:
 def tests_newest_dask_awkward(session: nox.Session) -> None:
     """Run the tests with the newest Dask and dask-awkward, which excludes it."""
     session.install("--upgrade", "-e.[test]", "dask", "distributed")
-    session.install("--upgrade", "--no-deps", "dask-awkward", "dask-histogram")
+    session.install("--upgrade", "--no-deps", *EXCLUDE_NEWEST_DASK)
     session.run("pytest", "-n2", *session.posargs)
 
 
 @nox.session(default=False)
 def real(session: nox.Session) -> None:
     """Run the tests with MinIO's server, which Go builds, and with the official client."""
-    session.install("-e.[dask-awkward,test]")
+    session.install("-e.[test-dask-awkward]")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     directory = cache / "servicex_layer" / f"minio-{MINIO}"
     server = directory / "minio"
@@ -88,7 +90,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types, on each system that Python runs on."""
-    session.install("-e.[dask-awkward,test]", "--group=types", "nox")
+    session.install("-e.[test-dask-awkward]", "--group=types", "nox")
     for platform in ("linux", "win32", "darwin"):
         session.run("mypy", f"--platform={platform}", *session.posargs)
 
@@ -113,7 +115,7 @@ def bench(session: nox.Session) -> None:
 
     Arguments go to the scripts that measure.
     """
-    session.install("-e.[dask-awkward,test]")
+    session.install("-e.[test-dask-awkward]")
     session.run("python", "tests/benchmarks/run.py", *session.posargs)
     session.run("python", "tests/benchmarks/bench_fuzz.py")
     session.run("python", "tests/benchmarks/bench_soak.py")

@@ -5,8 +5,6 @@ from click.testing import CliRunner
 
 from servicex_layer.cli import main
 
-pytestmark = pytest.mark.dask_awkward
-
 
 @pytest.mark.parametrize(
     ("arguments", "message"),

@@ -39,6 +39,7 @@ def test_the_demo_prints_its_times_and_draws_a_picture(
     assert output.read_bytes().startswith(PNG)
 
 
+@pytest.mark.dask_awkward
 def test_the_demo_on_files_of_the_user_prints_only_its_lines_and_leaves_only_the_picture(
     tmp_path: Path, jets: list[str]
 ):

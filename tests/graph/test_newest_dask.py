@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import awkward as ak
 import dask
@@ -42,10 +43,14 @@ def wide(tmp_path_factory: pytest.TempPathFactory, write_file: Callable[..., Pat
 def test_one_column_of_100_asks_for_a_hundredth_of_the_bytes(
     scheduler: str, finished: Callable[..., str], wide: list[Path]
 ):
-    events, report = from_servicex(finished(wide), form=WIDE, report=True)
-    _, of_one = compute(ak.sum(events.c7), report)
-    _, of_all = compute(events, report)
-    assert 0 < ak.sum(of_one.asked) < 0.05 * ak.sum(of_all.asked)
+    def bytes_asked_for(select: Callable[[Any], Any]) -> int:
+        # A request of its own: Dask may know the report of one that was computed before.
+        events, report = from_servicex(finished(wide), form=WIDE, report=True)
+        return int(ak.sum(compute(select(events), report)[1].asked))
+
+    of_one = bytes_asked_for(lambda events: ak.sum(events.c7))
+    of_all = bytes_asked_for(lambda events: events)
+    assert 0 < of_one < 0.05 * of_all
 
 
 def test_a_layer_is_projected_after_a_pickle(finished: Callable[..., str], inputs: list[Path]):
@@ -79,6 +84,8 @@ def test_persisted_partitions_meet_those_that_are_read(
     x = events.x.persist()
     difference, records = compute(ak.sum(abs(events.n - x % 100)), report)
     assert difference == 0
+    # Dask may know the report of the first request.
+    events, report = from_servicex(finished(inputs), form=FORM, report=True)
     _, of_n = compute(ak.sum(events.n), report)
     assert records.asked.to_list() == of_n.asked.to_list()
 
