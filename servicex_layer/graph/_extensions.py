@@ -19,5 +19,6 @@ def extend_dask_awkward() -> None:
     from servicex_layer.graph._projected_names import name_projections
 
     make_arrays_picklable()
-    name_projections()
+    # First, as `name_projections` also renames what finalize layers take.
     support_newest_dask()
+    name_projections()

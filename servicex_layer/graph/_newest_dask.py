@@ -68,9 +68,7 @@ def _without_finalize_layers(optimize_columns: Optimization) -> Optimization:
         optimized = optimize_columns(_without(graph, finalize), collection_keys)
         layers, dependencies = dict(optimized.layers), dict(optimized.dependencies)
         for name in finalize:
-            layers[name] = graph.layers[name]
-            # Dask lists all layers that no other depends on, also those that the task doesn't need.
-            dependencies[name] = graph.dependencies[name] & optimized.layers.keys()
+            layers[name], dependencies[name] = graph.layers[name], graph.dependencies[name]
         return HighLevelGraph(layers, dependencies)
 
     return optimize

@@ -53,6 +53,17 @@ def test_one_column_of_100_asks_for_a_hundredth_of_the_bytes(
     assert 0 < of_one < 0.05 * of_all
 
 
+@NEWEST
+@CLUSTER
+def test_a_report_is_that_of_its_own_computation(
+    scheduler: str, finished: Callable[..., str], wide: list[Path]
+):
+    events, report = from_servicex(finished(wide), form=WIDE, report=True)
+    selections = [ak.sum(events.c7), ak.sum(events.c7 + events.c8), events]
+    asked = [int(ak.sum(compute(selection, report)[1].asked)) for selection in selections]
+    assert asked == sorted(set(asked))
+
+
 def test_a_layer_is_projected_after_a_pickle(finished: Callable[..., str], inputs: list[Path]):
     array = from_servicex(finished(inputs), form=FORM).x + 1
     graph = pickle.loads(pickle.dumps(array.dask))  # noqa: S301
