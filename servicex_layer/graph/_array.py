@@ -22,7 +22,11 @@ from servicex_layer.graph._dask_awkward import meta_of, new_array, require_dask_
 from servicex_layer.graph._file_count import status_with_file_count
 from servicex_layer.graph._file_layer import SXFileLayer
 from servicex_layer.graph._first_file import form_of_first_file
-from servicex_layer.graph._form_mapping import described_form_of, validate_mappable
+from servicex_layer.graph._form_mapping import (
+    described_form_of,
+    validate_form_mapping,
+    validate_mappable,
+)
 from servicex_layer.graph._load_layer import UprootLoadLayer
 from servicex_layer.graph._record import record_meta
 from servicex_layer.reading import read_form
@@ -108,8 +112,8 @@ def from_servicex(
     behavior : mapping, optional
         The array's behavior, as in `awkward.Array`; for example that of `vector`.
     form_mapping : uproot.ImplementsFormMapping, optional
-        Presents the columns in another form, as in `uproot.dask`; for example a schema of coffea.
-        For results that are ROOT files.
+        Presents the columns in another form, as in `uproot.dask`. For results that are ROOT files.
+        For a schema of coffea use `nanoevents`.
 
     Returns
     -------
@@ -144,6 +148,8 @@ def from_servicex(
     require_dask_awkward("from_servicex")
     # Validate before anything is asked of the backend.
     SXFileLayer(request_id, 0, on_failed=on_failed, max_failed=max_failed)
+    if form_mapping is not None:
+        validate_form_mapping(form_mapping)
     form_for = None if form is None else parse_form(form, tree)
     server = find_backend(backend)
     client = active_client()

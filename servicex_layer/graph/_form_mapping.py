@@ -34,7 +34,12 @@ if TYPE_CHECKING:
 
     from servicex_layer.reading import RootTree
 
-__all__ = ["ReadWithFormMapping", "described_form_of", "validate_mappable"]
+__all__ = [
+    "ReadWithFormMapping",
+    "described_form_of",
+    "validate_form_mapping",
+    "validate_mappable",
+]
 
 
 class ReadWithFormMapping(ReadTask):
@@ -50,7 +55,7 @@ class ReadWithFormMapping(ReadTask):
     Raises
     ------
     InvalidArgumentError
-        If `form_mapping` is not callable.
+        If `form_mapping` is not a form mapping.
     """
 
     columns: frozenset[str]
@@ -66,10 +71,7 @@ class ReadWithFormMapping(ReadTask):
         await_file: AwaitFile | None = None,
         report: bool = False,
     ) -> None:
-        if not callable(form_mapping):
-            raise InvalidArgumentError(
-                f"form_mapping={form_mapping!r} must be callable with the form of a tree."
-            )
+        validate_form_mapping(form_mapping)
         self.expected_form, self.info = form_mapping(_described(form))
         super().__init__(
             request,
@@ -175,6 +177,26 @@ class ReadWithFormMapping(ReadTask):
         return buffers | {key: placeholder(expected[key]) for key in unread}
 
 
+def validate_form_mapping(form_mapping: object) -> None:
+    """Raise if an object can't be a form mapping.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is not callable, or is a class, such as a schema of coffea.
+    """
+    if isinstance(form_mapping, type):
+        name = form_mapping.__name__
+        raise InvalidArgumentError(
+            f"form_mapping={name} is a class, not a form mapping. For a schema of coffea use "
+            f"servicex_layer.nanoevents(request_id, {name})."
+        )
+    if not callable(form_mapping):
+        raise InvalidArgumentError(
+            f"form_mapping={form_mapping!r} must be callable with the form of a tree."
+        )
+
+
 def validate_mappable(result_format: str) -> None:
     """Raise if a form mapping can't read results of a format.
 
@@ -185,8 +207,9 @@ def validate_mappable(result_format: str) -> None:
     """
     if result_format == "parquet":
         raise InvalidArgumentError(
-            "form_mapping is for ROOT files, and the results of this request are Parquet. Ask "
-            "ServiceX for root-file or root-rntuple."
+            "form_mapping is for ROOT files, as is nanoevents, and the results of this request are "
+            "Parquet. Ask ServiceX for root-file or root-rntuple, or use map_files, whose schemas "
+            "read Parquet, too."
         )
 
 

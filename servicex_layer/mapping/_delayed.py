@@ -57,13 +57,13 @@ class Graph:
         self._layers: dict[str, Any] = {}
         self._dependencies: dict[str, set[str]] = {}
 
-    def add_request(self, files: SXFileLayer, task: FileTask, finish: Finish) -> str:
-        """Add a request; returns the key of its result."""
+    def add_request(self, files: SXFileLayer, task: FileTask, finish: Finish, sample: str) -> str:
+        """Add a request, of a sample if it has a name; returns the key of its result."""
         token = dask.base.tokenize(
             self._token, files.name, task.metadata, task.merge, task.report, finish.postprocess
         )
         token += f"-{self._split_every}-{self._files_per_task}"
-        calls = CallLayer(f"servicex-map-{token}", task, files, self._files_per_task)
+        calls = CallLayer(f"servicex-map-{token}", task, files, self._files_per_task, sample)
         self._add(files)
         self._add(calls, files.name)
         last: str = calls.name

@@ -77,12 +77,20 @@ class CallLayer(_FunctionLayer):
         The layer that waits for the files.
     files_per_task : int
         Number of files in a group; the last group may have fewer.
+    sample : str
+        Name of the sample; empty if the graph has only one request.
     """
 
     def __init__(
-        self, name: str, call: Callable[..., Any], files: SXFileLayer, files_per_task: int
+        self,
+        name: str,
+        call: Callable[..., Any],
+        files: SXFileLayer,
+        files_per_task: int,
+        sample: str = "",
     ) -> None:
         super().__init__(name, call)
+        self.sample = sample
         self.files = files.name
         self.file_count = files.npartitions
         self.files_per_task = files_per_task

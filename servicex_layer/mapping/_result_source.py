@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from servicex_layer._model import Location, ResultFile
-from servicex_layer.feed import RequestRef, feed
+from servicex_layer.feed import Feed, RequestRef, feed
 from servicex_layer.transport import ResultSource
 
 __all__ = ["result_source"]
@@ -24,11 +24,11 @@ def result_source(file: ResultFile, request: RequestRef) -> ResultSource:
     description = f"Result {file.name!r} of request {request.request_id}"
     if file.input:
         description += f" (input {file.input})"
-    return ResultSource(file, partial(_locate, file, request), description)
+    # Found here: libraries read in threads of their own, which Dask does not know as a worker's.
+    return ResultSource(file, partial(_locate, file, feed(request)), description)
 
 
-def _locate(file: ResultFile, request: RequestRef, rejected: str | None) -> Location:
-    request_feed = feed(request)
+def _locate(file: ResultFile, request_feed: Feed, rejected: str | None) -> Location:
     location = request_feed.locate_nowait(file, rejected)
     if location is not None:
         return location

@@ -25,14 +25,15 @@ class progress:  # noqa: N801  (called like a function)
     ``CI`` is set, it shows nothing.
 
     It adds no polling of ServiceX: it reads the list of finished files that the scheduler of a
-    Dask cluster keeps, or else the one of this process. It does not see what
-    ``scheduler="processes"`` reads.
+    Dask cluster keeps, or else the one of this process. Child processes, such as those of
+    ``scheduler="processes"``, report to this one what they read.
 
     Parameters
     ----------
     *arrays_or_requests
-        Arrays of `from_servicex` and collections made of them, ids of requests of the default
-        backend, or mappings from names to these, such as the result of `deliver`.
+        Arrays of `from_servicex`, results of `map_files`, collections made of these, ids of
+        requests of the default backend, or mappings from names to these, such as the result of
+        `deliver`.
 
     Raises
     ------

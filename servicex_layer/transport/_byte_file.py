@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 from servicex_layer.transport._byte_source import ByteSource
@@ -17,11 +18,14 @@ class ByteFile(io.RawIOBase):
     ----------
     body : ByteSource
         The bytes.
+    after_read : callable, optional
+        Called after each read.
     """
 
-    def __init__(self, body: ByteSource) -> None:
+    def __init__(self, body: ByteSource, after_read: Callable[[], None] | None = None) -> None:
         super().__init__()
         self._body = body
+        self._after_read = after_read
         self._position = 0
 
     def readable(self) -> bool:
@@ -49,7 +53,10 @@ class ByteFile(io.RawIOBase):
         start = min(self._position, end)
         stop = end if size < 0 else min(start + size, end)
         self._position = stop
-        return self._body.read(start, stop)
+        content = self._body.read(start, stop)
+        if self._after_read is not None:
+            self._after_read()
+        return content
 
     def readinto(self, buffer: Any) -> int:
         """See `io.RawIOBase.readinto`."""

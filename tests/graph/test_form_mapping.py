@@ -358,6 +358,16 @@ def test_a_mapping_must_be_callable():
         UprootLoadLayer(SXFileLayer("R", 2), form=FORM, form_mapping=mapping)
 
 
+@pytest.mark.dask_awkward
+def test_a_class_is_no_form_mapping():
+    schema: Any = pytest.importorskip("coffea.nanoevents").NanoAODSchema
+    # Nothing is asked of the backend: there is none.
+    with pytest.raises(InvalidArgumentError, match=r"nanoevents\(request_id, NanoAODSchema\)"):
+        from_servicex("5f1c0d3e", form_mapping=schema)
+    with pytest.raises(InvalidArgumentError, match="form_mapping=NanoAODSchema is a class"):
+        UprootLoadLayer(SXFileLayer("R", 2), form=FORM, form_mapping=schema)
+
+
 # coffea
 
 

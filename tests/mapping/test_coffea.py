@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import uproot
 from coffea import processor
-from coffea.nanoevents import BaseSchema, NanoAODSchema
+from coffea.nanoevents import BaseSchema, NanoAODSchema, NanoEventsFactory, PHYSLITESchema
 from distributed import Client, LocalCluster
 
 import servicex_layer as sxl
@@ -110,11 +110,11 @@ def check_every_way(
     result = mapped.compute()["dimuon"]["dimuon"]
     assert result["processed"]
     check(result, expected)
-    if result_format == "parquet":
-        return  # coffea's Runner and form mappings read ROOT files
-    run = processor.Runner(executor, schema=NanoAODSchema)
+    file_format = "parquet" if result_format == "parquet" else "root"
+    run = processor.Runner(executor, schema=NanoAODSchema, format=file_format)
     check(run(sxl.work_items(samples), MuonsAndJets())["dimuon"], expected)
-    check(array_histogram(samples["dimuon"]), expected)
+    if result_format != "parquet":
+        check(array_histogram(samples["dimuon"]), expected)
 
 
 @pytest.mark.parametrize("way", ["map_files", "Runner"])
@@ -152,6 +152,25 @@ def test_a_processor_starts_with_the_first_finished_file(
     assert result()[request_id]["events"] == 120
 
 
+@pytest.mark.filterwarnings("ignore::servicex_layer.errors.FailedFilesWarning")
+@pytest.mark.parametrize("scheduler", ["threads", "cluster_of_processes"], indirect=True)
+def test_a_processor_leaves_out_the_failed_files_of_each_sample(
+    use_service: Callable[[LocalServiceX], None],
+    nano: list[Path],
+    nanoaod_columns: list[str],
+    scheduler: str,
+):
+    with LocalServiceX(faults=Faults(failing={1})) as service:
+        use_service(service)
+        samples = {
+            name: service.submit(nano[:files], tree="Events", columns=nanoaod_columns)
+            for name, files in (("a", 3), ("b", 2))
+        }
+        mapped = sxl.map_files(MuonsAndJets(), samples, schema=NanoAODSchema)
+        result = mapped.compute()
+    assert {name: result[name][name]["events"] for name in samples} == {"a": 80, "b": 40}
+
+
 # map_files with a schema
 
 
@@ -174,6 +193,26 @@ def test_base_schema_shows_the_columns(
         lambda events: float(ak.sum(events.x) + ak.sum(events.v)), request_id, schema=BaseSchema
     )
     assert mapped.compute() == 6180 + 9 * 8
+
+
+@pytest.mark.parametrize("result_format", FORMATS)
+def test_physlite_schema_collects_the_columns(
+    finished: Callable[..., str], tmp_path: Path, write_file: Any, result_format: str
+):
+    values = ak.Array([[60.0, 50.0], [], [40.0]])
+    fields = {"pt": values, "eta": values / 100, "phi": values / 50, "m": values / 10}
+    columns = {f"AnalysisElectronsAuxDyn.{name}": field for name, field in fields.items()}
+    path = write_file(tmp_path / "physlite.root", CollectionTree=columns)
+
+    def electrons(events: Any) -> list[Any]:
+        return [events.Electrons.pt.to_list(), ak.sum(events.Electrons.mass)]
+
+    request_id = finished([path], "CollectionTree", result_format=result_format)
+    plain = NanoEventsFactory.from_root(
+        {str(path): "CollectionTree"}, schemaclass=PHYSLITESchema
+    ).events()
+    mapped = sxl.map_files(electrons, request_id, schema=PHYSLITESchema)
+    assert mapped.compute() == electrons(plain)
 
 
 class NeedsWeights(BaseSchema):  # type: ignore[misc]
@@ -313,15 +352,12 @@ def test_runner_skips_failed_files(
             strict(items, count)
 
 
-def test_work_items_find_the_tree_and_need_root_files(
-    finished: Callable[..., str], inputs: list[Path]
-):
+def test_work_items_find_the_tree(finished: Callable[..., str], inputs: list[Path]):
     (item,) = sxl.work_items(finished(inputs[:1]), metadata={"year": 2018})
     assert (item.treename, item.usermeta["year"]) == ("events", 2018)
     assert sxl.work_items(finished([])) == []
-    parquet = finished(inputs[:1], result_format="parquet")
-    with pytest.raises(InvalidArgumentError, match="are Parquet files"):
-        sxl.work_items(parquet)
+    (item,) = sxl.work_items(finished(inputs[:1], result_format="parquet"))
+    assert item.treename == ""
 
 
 @pytest.mark.filterwarnings("ignore::servicex_layer.errors.FailedFilesWarning")
@@ -389,7 +425,7 @@ def test_nanoevents_need_a_schema_and_root_files(finished: Callable[..., str], i
     with pytest.raises(InvalidArgumentError, match="must be a schema of coffea"):
         sxl.nanoevents("5f1c0d3e", "NanoAOD")  # type: ignore[arg-type]
     parquet = finished(inputs[:1], result_format="parquet")
-    with pytest.raises(InvalidArgumentError, match="Parquet"):
+    with pytest.raises(InvalidArgumentError, match=r"nanoevents, .* Parquet.* use map_files"):
         sxl.nanoevents(parquet)
 
 

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import awkward as ak
 import fsspec
+import pyarrow.parquet as pq
 import pytest
 
 from servicex_layer.errors import InvalidArgumentError
@@ -34,6 +36,12 @@ def test_results_can_be_read_as_files(
         assert file.read() == content[-10:]
         assert file.seek(3) == file.tell() == 3
         assert file.read(4) == content[3:7]
+
+
+def test_parquet_results_can_be_read_as_files(finished: Callable[..., str], inputs: list[Path]):
+    request_id = finished(inputs, result_format="parquet")
+    with fsspec.open(f"servicex://{request_id}/2-of-4") as file:
+        assert ak.from_arrow(pq.read_table(file)).x[0] == 200
 
 
 @pytest.mark.parametrize("path", ["5f1c0d3e", "5f1c0d3e/1", "a@b@5f1c0d3e/1-of-2", "x/a-of-b"])
