@@ -18,7 +18,7 @@ EXCLUDE_NEWEST_DASK = ("dask-awkward", "dask-histogram", "func-adl-uproot")
 # What dask-awkward is changed by. These modules import it; they have no doctests.
 EXTENSIONS = ("_array_pickling", "_newest_dask", "_projected_names", "_traceable")
 # Tests that are skipped without dask-awkward.
-SKIPS_WITHOUT_DASK_AWKWARD = 801
+SKIPS_WITHOUT_DASK_AWKWARD = 849
 # MinIO's server; of its module there are no other versions than such.
 MINIO = "v0.0.0-20260212201848-7aac2a2c5b7c"
 # Go's own tools as a wheel, for a machine without.

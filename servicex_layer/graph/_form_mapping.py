@@ -6,7 +6,9 @@ an object that makes the buffers of that form from the tree's columns.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import awkward as ak
@@ -14,18 +16,23 @@ import numpy as np
 from awkward.forms import Form, RecordForm
 from awkward.typetracer import typetracer_from_form, typetracer_with_report
 
+from servicex_layer._model import ResultFile
 from servicex_layer.errors import InvalidArgumentError, ResultError, SchemaMismatchError
 from servicex_layer.feed import RequestRef
 from servicex_layer.graph._await_file import AwaitFile
 from servicex_layer.graph._dask_awkward import form_structure, touched_buffers
+from servicex_layer.graph._late_read import late_source
 from servicex_layer.graph._read_task import ReadTask
 from servicex_layer.reading import (
+    LateBuffer,
+    LateBuffers,
     datashape_of,
     missing_column_error,
     open_result,
     open_table,
-    placeholder,
+    pickle_unread_columns,
     select_columns,
+    unread_array,
 )
 from servicex_layer.transport import ResultSource
 
@@ -92,13 +99,10 @@ class ReadWithFormMapping(ReadTask):
         with opened as table:
             root_tree: Any = table
             self._check_types(root_tree, source.description)
-            buffers = self._buffers(root_tree, source.description)
-            return ak.from_buffers(
-                self.expected_form,
-                table.entries,
-                buffers,
-                buffer_key=self.info.buffer_key,
-                highlevel=False,
+            buffers = self._buffers(root_tree, source)
+            pickle_unread_columns()
+            return unread_array(
+                self.expected_form, table.entries, buffers, buffer_key=self.info.buffer_key
             )
 
     def empty(self) -> ak.contents.Content:
@@ -153,15 +157,22 @@ class ReadWithFormMapping(ReadTask):
                     f"{datashape_of(expected_column)}. With a form mapping they must be the same."
                 )
 
-    def _buffers(self, table: RootTree, file: str) -> dict[str, Any]:
-        arguments = (0, table.entries, None, None, {"ak_add_doc": False})
-        expected = self.expected_form.expected_from_buffers(buffer_key=self.info.buffer_key)
-        sources = {key: self.info.keys_for_buffer_keys(frozenset({key})) for key in expected}
-        unread = {key for key, needed in sources.items() if not needed <= self.columns}
+    def columns_of(self, key: str) -> frozenset[str]:
+        """Return the columns of the tree that a buffer is made from."""
+        columns: frozenset[str] = self.info.keys_for_buffer_keys(frozenset({key}))
+        return columns
+
+    def load(self, table: RootTree, columns: frozenset[str], file: str) -> Mapping[str, Any]:
+        """Return the buffers that the mapping makes from columns of an open file.
+
+        Raises
+        ------
+        ResultError
+            If the file or the mapping fails.
+        """
         try:
-            table.fetch(select_columns(self.form, self.columns))
-            loaded = self.info.load_buffers(table.tree, self.columns, *arguments)
-            buffers = {key: loaded[key] for key in expected if key not in unread}
+            table.fetch(select_columns(table.form(), columns))
+            loaded: Mapping[str, Any] = self.info.load_buffers(table.tree, columns, *_whole(table))
         except ResultError:
             raise
         except Exception as error:
@@ -169,12 +180,66 @@ class ReadWithFormMapping(ReadTask):
                 f"{file} can't be read by the form mapping {type(self.info).__name__}: "
                 f"{type(error).__name__}: {error}"
             ) from error
+        return loaded
+
+    def _buffers(self, table: RootTree, source: ResultSource) -> dict[str, Any]:
+        """Return buffers that were read, and what reads the others when they are touched."""
+        loaded = self.load(table, self.columns, source.description)
+        expected = self.expected_form.expected_from_buffers(buffer_key=self.info.buffer_key)
+        columns = {key: self.columns_of(key) for key in expected}
+        unread = {key for key in expected if not columns[key] <= self.columns}
+        buffers = {key: loaded[key] for key in expected if key not in unread}
         replace = getattr(self.info, "buffer_replacements", None)
         if unread and replace is not None:
-            needed = frozenset().union(*(sources[key] for key in unread))
-            replaced = replace(table.tree, needed, *arguments)
+            needed = frozenset().union(*(columns[key] for key in unread))
+            replaced = replace(table.tree, needed, *_whole(table))
             return buffers | {key: replaced[key] for key in unread}
-        return buffers | {key: placeholder(expected[key]) for key in unread}
+        late = LateBuffers(_LoadMapped(source.file, self._without_wait()))
+        return buffers | {key: LateBuffer(late, key) for key in unread}
+
+    def _without_wait(self) -> ReadWithFormMapping:
+        reader = copy.copy(self)
+        reader.await_file = None
+        return reader
+
+
+@dataclass(frozen=True)
+class _LoadMapped:
+    """Opens a file again, and reads the columns that one buffer is made from.
+
+    Parameters
+    ----------
+    file : ResultFile
+        The file.
+    reader : ReadWithFormMapping
+        Has read it before.
+    """
+
+    file: ResultFile
+    reader: ReadWithFormMapping
+
+    def __call__(self, key: str) -> dict[str, Any]:
+        """Return a buffer by its key; raises what `LoadColumn` raises."""
+        reader = self.reader
+        columns = reader.columns_of(key)
+        with (
+            late_source(self.file, reader.request, ", ".join(sorted(columns))) as source,
+            open_table(source, reader.tree) as table,
+        ):
+            root_tree: Any = table
+            buffer = np.asarray(reader.load(root_tree, columns, source.description)[key])
+            expected = reader.expected_form.expected_from_buffers(buffer_key=reader.info.buffer_key)
+            if buffer.dtype != expected[key]:
+                raise SchemaMismatchError(
+                    f"{source.description} has values of {buffer.dtype}, but the form says "
+                    f"{expected[key]}. With a form mapping they must be the same."
+                )
+        return {key: buffer}
+
+
+def _whole(table: RootTree) -> tuple[Any, ...]:
+    """Return the arguments that tell a mapping to read all of a tree."""
+    return 0, table.entries, None, None, {"ak_add_doc": False}
 
 
 def validate_form_mapping(form_mapping: object) -> None:

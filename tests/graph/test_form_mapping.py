@@ -302,6 +302,32 @@ def test_a_mapping_can_replace_unread_buffers(finished: Callable[..., str], nano
 
 
 @pytest.mark.dask_awkward
+@pytest.mark.parametrize("kind", ROOT_FORMATS)
+def test_a_mapping_reads_what_its_projection_missed(
+    finished: Callable[..., str], nano: list[Path], kind: str
+):
+    request_id = finished(nano, "Events", result_format=kind)
+    events = from_servicex(request_id, form=FORM, form_mapping=NestMuons())
+    layer = load_layer(events).project_manually(frozenset({"run"}))
+    partition = cloudpickle.loads(cloudpickle.dumps(layer.io_func(0)))
+    whole = load_layer(events).io_func(0)
+    assert partition.run.to_list() == whole.run.to_list()
+    assert partition.Muon.px.to_list() == whole.Muon.px.to_list()
+    assert ak.num(partition.Muon).to_list() == ak.num(whole.Muon).to_list()
+
+
+@pytest.mark.dask_awkward
+def test_a_mapping_checks_the_types_of_what_it_reads_late(
+    finished: Callable[..., str], nano: list[Path]
+):
+    form = FORM.replace("Muon_pt: var * float32", "Muon_pt: var * float64")
+    events = from_servicex(finished(nano, "Events"), form=form, form_mapping=NestMuons())
+    partition = load_layer(events).project_manually(frozenset({"nMuon"})).io_func(0)
+    with pytest.raises(SchemaMismatchError, match=r"column 'Muon_pt'.* float32.* says float64"):
+        ak.sum(partition.Muon.pt)
+
+
+@pytest.mark.dask_awkward
 def test_a_behavior_is_added_to_that_of_the_mapping(finished: Callable[..., str], nano: list[Path]):
     request_id = finished(nano, "Events")
     events = from_servicex(request_id, form_mapping=NestMuons(), behavior={"mine": 1})
