@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from servicex_layer.graph._array import from_servicex
+from servicex_layer.graph._dask_awkward import require_dask_awkward
 from servicex_layer.graph._dask_tasks import Task, call_with_results
 from servicex_layer.graph._file_count import wait_for_file_count
 from servicex_layer.graph._file_layer import SXFileLayer
 from servicex_layer.graph._lazy_layer import LazyLayer
 from servicex_layer.graph._load_layer import UprootLoadLayer
 from servicex_layer.graph._record import record
+from servicex_layer.graph._result_source import result_source
 
 __all__ = [
     "LazyLayer",
@@ -18,5 +20,7 @@ __all__ = [
     "call_with_results",
     "from_servicex",
     "record",
+    "require_dask_awkward",
+    "result_source",
     "wait_for_file_count",
 ]

@@ -1,11 +1,11 @@
-"""One finished file as something to read."""
+"""One finished file as something to read, for a task or a file system."""
 
 from __future__ import annotations
 
 from functools import partial
 
 from servicex_layer._model import Location, ResultFile
-from servicex_layer.feed import RequestRef, feed
+from servicex_layer.feed import Feed, RequestRef, feed
 from servicex_layer.transport import ResultSource, TransferStats
 
 __all__ = ["result_source"]
@@ -26,13 +26,14 @@ def result_source(
         Counts what reading it costs.
     """
     description = f"Result {file.name!r} of request {request.request_id}"
-    return ResultSource(
-        file, partial(_locate, file, request), description, transfer or TransferStats()
-    )
+    if file.input:
+        description += f" (input {file.input})"
+    # Found here: libraries read in threads of their own, which Dask does not know as a worker's.
+    locate = partial(_locate, file, feed(request))
+    return ResultSource(file, locate, description, transfer or TransferStats())
 
 
-def _locate(file: ResultFile, request: RequestRef, rejected: str | None) -> Location:
-    request_feed = feed(request)
+def _locate(file: ResultFile, request_feed: Feed, rejected: str | None) -> Location:
     location = request_feed.locate_nowait(file, rejected)
     if location is not None:
         return location

@@ -11,7 +11,7 @@ from fsspec.spec import AbstractFileSystem
 from servicex_layer._model import NoFile, ResultFile
 from servicex_layer.errors import InvalidArgumentError
 from servicex_layer.feed import Feed, RequestRef, feed, interruptible_result
-from servicex_layer.mapping._result_source import result_source
+from servicex_layer.graph import result_source
 from servicex_layer.transport import ByteFile, open_source
 
 __all__ = ["ServiceXFileSystem", "url_of"]

@@ -9,9 +9,8 @@ from typing import Any
 
 from servicex_layer._model import NoFile, ResultFile
 from servicex_layer.feed import RequestRef, record_read
-from servicex_layer.graph import record
+from servicex_layer.graph import record, result_source
 from servicex_layer.mapping._partial import Merge, Partial
-from servicex_layer.mapping._result_source import result_source
 from servicex_layer.transport import ResultSource, TransferStats
 
 __all__ = ["CallOnResult", "FileTask"]

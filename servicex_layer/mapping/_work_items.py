@@ -9,10 +9,10 @@ from typing import Any
 from servicex_layer._model import NoFile
 from servicex_layer.errors import MissingExtraError, NoTreeError
 from servicex_layer.feed import RequestRef, feed, interruptible_result
+from servicex_layer.graph import result_source
 from servicex_layer.mapping._delayed import prepare_backend, requests_by_sample, statuses_of
 from servicex_layer.mapping._file_system import url_of
 from servicex_layer.mapping._metadata import metadata_by_sample
-from servicex_layer.mapping._result_source import result_source
 from servicex_layer.reading import open_table
 
 __all__ = ["work_items"]
