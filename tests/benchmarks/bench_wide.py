@@ -110,9 +110,10 @@ def measure(source: Path, files: int, rounds: int) -> dict[str, list[float]]:
 def main() -> None:
     """Measure a TTree and an RNTuple of the same events."""
     numbers = parse_numbers(__doc__, rounds=5, wide_trees=8, wide_ntuples=2)
-    data = Path(os.environ.get("SERVICEX_LAYER_DATA", "../shared/data"))
+    directory = os.environ.get("SERVICEX_LAYER_DATA")
     figures = []
-    if data.is_dir():
+    if directory is not None:
+        data = Path(directory)
         tree = measure(data / "nano_dimuon.root", numbers.wide_trees, numbers.rounds)
         ntuple = measure(data / "nano_dimuon_rntuple.root", numbers.wide_ntuples, numbers.rounds)
         figures = [
