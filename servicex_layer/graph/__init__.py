@@ -7,11 +7,13 @@ from servicex_layer.graph._file_count import wait_for_file_count
 from servicex_layer.graph._file_layer import SXFileLayer
 from servicex_layer.graph._load_layer import UprootLoadLayer
 from servicex_layer.graph._record import record
+from servicex_layer.graph._traceable import make_traceable
 
 __all__ = [
     "SXFileLayer",
     "UprootLoadLayer",
     "from_servicex",
+    "make_traceable",
     "record",
     "wait_for_file_count",
 ]
