@@ -42,6 +42,6 @@ def _smallest(form: RecordForm) -> str:
     def size(name: str) -> float:
         content = form.content(name)
         is_number = content.is_numpy and not content.inner_shape
-        return np.dtype(content.primitive).itemsize if is_number else np.inf
+        return float(np.dtype(content.primitive).itemsize) if is_number else np.inf
 
-    return min(form.fields, key=size)
+    return str(min(form.fields, key=size))

@@ -45,6 +45,8 @@ def comparable_constant(
     number = _number(constant)
     if not math.isfinite(number):
         raise Untranslatable(f"the constant {constant!r}")
+    if values.is_integer and isinstance(number, int):
+        return repr(_in_range(number, values))
     compared = _compared_in(computed or values, constant)
     if values.is_integer:
         return repr(_integer_beside(number, compared, values, operator))
@@ -92,16 +94,19 @@ def exactly_representable(constant: Any, values: Values) -> bool:
 
 
 def _integer_beside(number: float, compared: np.dtype[Any], values: Values, operator: str) -> int:
-    """Return the integer that separates integers as the number does."""
-    if isinstance(number, float):
-        if compared.itemsize < 8:
-            raise Untranslatable(f"the constant {number!r} beside integers of few bits")
-        if operator in ("==", "!=") and not number.is_integer():
-            raise Untranslatable(f"integers never equal {number!r}")
-        number = math.floor(number) if operator in (">", "<=") else math.ceil(number)
+    """Return the integer that separates integers as a fraction does."""
+    if compared.itemsize < 8:
+        raise Untranslatable(f"the constant {number!r} beside integers of few bits")
+    if operator in ("==", "!=") and not number.is_integer():
+        raise Untranslatable(f"integers never equal {number!r}")
+    rounded = math.floor(number) if operator in (">", "<=") else math.ceil(number)
+    return _in_range(rounded, values)
+
+
+def _in_range(number: int, values: Values) -> int:
     if not _is_in_range(number, values):
         raise Untranslatable(f"the constant {number!r} is out of range of {values.dtype}")
-    return int(number)
+    return number
 
 
 def _is_in_range(number: int, values: Values) -> bool:

@@ -49,8 +49,9 @@ def derive_cut(events: EventUses, columns: Collection[str], *, exact: bool = Fal
         tuple(dict.fromkeys(texts[mask] for mask in masks if mask in texts)) for masks in reachable
     ]
     if not all(selections):
-        return Cut(None, tuple(notes))
-    return Cut(_disjunction(list(dict.fromkeys(selections))) or None, tuple(notes))
+        return Cut(None, tuple(sorted(notes)))
+    # Sorted: the order of layers differs from graph to graph.
+    return Cut(_disjunction(sorted(set(selections))) or None, tuple(sorted(notes)))
 
 
 def _until_none(use: Use, masks: dict[str, Mask]) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from servicex_layer.query._expression import (
     Negation,
     Selection,
     Term,
+    Unknown,
     Untranslatable,
     is_boolean,
     subexpressions,
@@ -114,6 +115,8 @@ class CutWriter:
                 return f"{self.mask(of, direction)}[{self._inner_mask(mask)}]"
             case Comparison():
                 return self._comparison(expression, direction)
+            case Unknown(reason):
+                raise Untranslatable(reason)
         raise Untranslatable(f"{_name(expression)} as truth values")
 
     def _logic(self, logic: Logic, direction: Direction) -> str:
@@ -255,6 +258,8 @@ class CutWriter:
                 # The transformer has no events that may raise an error: None instead.
                 stop = "" if index == -1 else str(index + 1)
                 return self._call("firsts", f"{self.value(of)}[:, {index}:{stop}]", "axis=1")
+            case Unknown(reason):
+                raise Untranslatable(reason)
             case Call("fill_none"):
                 raise Untranslatable("a number of fill_none in arithmetic")
             case Call():

@@ -20,6 +20,7 @@ __all__ = [
     "Negation",
     "Selection",
     "Term",
+    "Unknown",
     "Untranslatable",
     "is_boolean",
     "operands",
@@ -112,7 +113,15 @@ class Item:
     values: Values
 
 
-Term = Column | Arithmetic | Comparison | Logic | Negation | Call | Selection | Item
+@dataclass(frozen=True)
+class Unknown:
+    """Values of which only the kind is known, and why."""
+
+    reason: str
+    values: Values
+
+
+Term = Unknown | Column | Arithmetic | Comparison | Logic | Negation | Call | Selection | Item
 """An expression that differs from event to event."""
 
 Expression = Term | Constant

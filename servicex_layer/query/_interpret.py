@@ -26,6 +26,7 @@ from servicex_layer.query._expression import (
     Logic,
     Negation,
     Term,
+    Unknown,
     is_boolean,
 )
 from servicex_layer.query._functions import (
@@ -110,7 +111,7 @@ def interpret(
     if isinstance(call.function, np.ufunc):
         if call.keywords:
             raise NotPerEvent
-        return _checked(_ufunc(call.function, arguments, meta), meta)
+        return _checked(_ufunc(call.function, arguments, metas, meta), meta)
     return _checked(_awkward_function(call, arguments, metas, meta), meta)
 
 
@@ -209,9 +210,11 @@ def _unknown_fields(of: PerEvent, meta: ak.Array) -> Callable[[str], PerEvent] |
 # Functions of NumPy
 
 
-def _ufunc(function: np.ufunc, arguments: tuple[Argument, ...], meta: ak.Array) -> PerEvent:
+def _ufunc(
+    function: np.ufunc, arguments: tuple[Argument, ...], metas: tuple[Any, ...], meta: ak.Array
+) -> PerEvent:
     (first, *_) = (argument for argument in arguments if isinstance(argument, PerEvent))
-    operands = [_operand(argument) for argument in arguments]
+    operands = [_operand(*pair) for pair in zip(arguments, metas, strict=True)]
     values = values_of(meta.layout.form)
     if values is None or any(operand is None for operand in operands):
         reasons = [argument.reason for argument in arguments if isinstance(argument, PerEvent)]
@@ -223,9 +226,12 @@ def _ufunc(function: np.ufunc, arguments: tuple[Argument, ...], meta: ak.Array) 
     return PerEvent(first.masks, expression)
 
 
-def _operand(argument: Argument) -> Expression | None:
+def _operand(argument: Argument, meta: Any) -> Expression | None:
     if isinstance(argument, PerEvent):
-        return argument.expression
+        values = values_of(meta.layout.form)
+        if argument.expression is not None or values is None:
+            return argument.expression
+        return Unknown(argument.reason or "it is no expression of columns", values)
     value = argument.value
     return Constant(value) if isinstance(value, bool | int | float | np.generic) else None
 

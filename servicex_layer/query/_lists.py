@@ -11,6 +11,7 @@ from servicex_layer.query._expression import (
     Expression,
     Item,
     Selection,
+    Unknown,
     operands,
     subexpressions,
 )
@@ -40,6 +41,6 @@ def _lists(expression: Expression) -> frozenset[Hashable]:
             return frozenset({re.split(r"[._]", name)[0]})
         case Selection(of, mask):
             return frozenset({(_lists(of), mask)})
-        case Item():
+        case Item() | Unknown():
             return frozenset({expression})
     return frozenset().union(*map(_lists, operands(expression)))
