@@ -278,7 +278,14 @@ def try_analysis(source: str, array: ak.Array) -> Outcome | None:
         except Exception:  # noqa: BLE001 - whatever a random analysis raises
             return None
         selected = array if query.cut is None else array[kept_by(query.cut, array)]
-        selected = selected[list(query.columns)]
+        # Selections that nothing is returned after touch columns as well, but only here.
+        unread = set(array.fields) - set(query.columns)
+        selected = ak.Array(
+            {
+                name: ak.zeros_like(selected[name]) if name in unread else selected[name]
+                for name in array.fields
+            }
+        )
         try:
             outputs = analysis(selected)
         except Exception as error:  # noqa: BLE001 - this is what is looked for

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import awkward as ak
-import dask
 import hist
 import hist.dask
 import numpy as np
 import pytest
 import uproot
 from coffea.nanoevents import NanoAODSchema
+from dask.base import compute
 from distributed import Client, LocalCluster
 from servicex import dataset
 
@@ -44,6 +44,9 @@ def muon_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
                     "Muon": ak.zip(
                         {
                             "pt": ak.unflatten(rng.exponential(20, sum(counts)), counts),
+                            "eta": ak.unflatten(rng.normal(size=sum(counts)), counts),
+                            "phi": ak.unflatten(rng.normal(size=sum(counts)), counts),
+                            "mass": ak.unflatten(np.full(sum(counts), 0.1), counts),
                             "charge": ak.unflatten(rng.choice([-1, 1], sum(counts)), counts),
                         }
                     ),
@@ -97,7 +100,7 @@ def test_the_results_are_those_of_all_columns_and_events(
     outputs = sxl.apply_to_dataset(
         analysis, muons, muon_files[0], TREE, output_format=output_format
     )
-    (computed,) = dask.compute(outputs, scheduler=scheduler)
+    (computed,) = compute(outputs, scheduler=scheduler)
     check(computed, muon_files)
 
 
@@ -113,7 +116,7 @@ def test_the_results_are_the_same_on_a_cluster(
         outputs = sxl.apply_to_dataset(
             analysis, muons, muon_files[0], TREE, output_format=output_format
         )
-        (computed,) = dask.compute(outputs)
+        (computed,) = compute(outputs)
     check(computed, muon_files)
 
 
@@ -126,7 +129,7 @@ def test_events_that_no_selection_keeps_give_empty_arrays(
         muon_files[0],
         TREE,
     )
-    ((pt, number),) = dask.compute(outputs)
+    ((pt, number),) = compute(outputs)
     assert pt.tolist() == []
     assert number == 0
 
@@ -217,7 +220,7 @@ def test_deliver_takes_an_analysis_in_place_of_a_query(
 ):
     spec = {"Sample": [{"Name": "muons", "Dataset": muons, "Analysis": analysis}]}
     samples = sxl.deliver(spec, form=muon_files[0], tree=TREE)
-    (computed,) = dask.compute(samples["muons"])
+    (computed,) = compute(samples["muons"])
     check(computed, muon_files)
 
 
@@ -235,6 +238,7 @@ def test_a_sample_with_query_and_analysis_is_an_error(
         sxl.deliver({"Sample": [sample]}, form=muon_files[0], tree=TREE)
 
 
+@pytest.mark.filterwarnings("ignore:Missing cross-reference")
 def test_coffeas_schema_reads_the_results(
     service: LocalServiceX, muons: Any, muon_files: list[Path]
 ):
