@@ -65,9 +65,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check the types."""
+    """Check the types, on each system that Python runs on."""
     session.install("-e.[test]", "--group=types", "nox")
-    session.run("mypy", *session.posargs)
+    for platform in ("linux", "win32", "darwin"):
+        session.run("mypy", f"--platform={platform}", *session.posargs)
 
 
 @nox.session

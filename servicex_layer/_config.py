@@ -19,8 +19,8 @@ __all__ = ["Polling", "config_file", "find_backend", "n_bytes", "seconds"]
 
 _FILE_NAMES = (".servicex", "servicex.yaml")
 
-with (Path(__file__).parent / "servicex-layer.yaml").open() as _file:
-    dask.config.update_defaults(yaml.safe_load(_file))
+_defaults = (Path(__file__).parent / "servicex-layer.yaml").read_bytes()
+dask.config.update_defaults(yaml.safe_load(_defaults))
 
 
 def seconds(setting: str) -> float | None:
@@ -194,8 +194,9 @@ def _candidates() -> Iterator[Path]:
 def _read_file(path: Path, mtime_ns: int) -> dict[str, Any]:
     del mtime_ns  # only to notice that the file has changed
     try:
-        config = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
+        # As bytes: YAML has an encoding of its own, which is not that of the machine.
+        config = yaml.safe_load(path.read_bytes())
+    except OSError as error:
         raise ConfigError(f"The ServiceX configuration {path} can't be read: {error}.") from error
     except yaml.YAMLError as error:
         # The parser's own message quotes the line, which may hold a token.

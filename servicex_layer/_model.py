@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ __all__ = [
     "StoreAccess",
     "TransformStatus",
     "is_sendable",
+    "is_url",
 ]
 
 # Names of the layers whose tasks wait for files begin with this.
@@ -339,6 +341,20 @@ class Location:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     expires: float = float("inf")
     path: str | None = None
+
+
+def is_url(text: str) -> bool:
+    r"""Return whether a text is a URL, and not a path.
+
+    Examples
+    --------
+    >>> is_url("root://eos.example//store/a.root"), is_url("file:///C:/data/a.root")
+    (True, True)
+    >>> is_url("/data/a.root"), is_url(r"C:\data\a.root"), is_url("C://data/a.root")
+    (False, False, False)
+    """
+    # One letter before the colon is a drive of Windows.
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text) is not None
 
 
 def is_sendable(token: object) -> bool:

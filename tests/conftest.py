@@ -24,6 +24,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 import trustme
 import uproot
+from ctrl_c import press_ctrl_c  # type: ignore[import-not-found]
 from distributed import Client, LocalCluster
 
 from servicex_layer.feed import loop_thread
@@ -351,3 +352,27 @@ def in_thread() -> Iterator[Callable[[Callable[[], Any]], Callable[[], Any]]]:
     """Start a function in a thread; call the returned function to wait for its result."""
     with concurrent.futures.ThreadPoolExecutor() as pool:
         yield lambda function: pool.submit(function).result
+
+
+@pytest.fixture
+def interrupt(
+    service: LocalServiceX,
+    until: Callable[[Callable[[], object]], None],
+    in_thread: Callable[[Callable[[], Any]], Callable[[], Any]],
+) -> Callable[[Callable[[], Any]], None]:
+    """Call a function that polls the service, and send SIGINT while it does."""
+
+    def interrupt(function: Callable[[], Any]) -> None:
+        before = service.traffic.calls["status"]
+
+        def send_signal() -> None:
+            until(lambda: service.traffic.calls["status"] >= before + 2)
+            press_ctrl_c()
+
+        sent = in_thread(send_signal)
+        try:
+            function()
+        finally:
+            sent()
+
+    return interrupt

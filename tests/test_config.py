@@ -29,6 +29,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home.mkdir()
     here.mkdir(parents=True)
     monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))  # the one of Windows
     monkeypatch.chdir(here)
     return tmp_path
 
@@ -141,7 +142,7 @@ def test_an_unknown_backend_is_an_error_that_lists_the_backends(
         (b"api_endpoints: [{name: one, endpoint: , token: secret}]", "no endpoint"),
         (b"api_endpoints: [{name: , endpoint: 'http://one.example'}]", "no name"),
         (b"api_endpoints:\n  - token: secret: [", r"not valid YAML \(line 2\)"),
-        (b"api_endpoints: '\xff\xfe'", "can't be read"),
+        (b"api_endpoints: '\xff\xfe'", "not valid YAML"),
         (b"api_endpoints: [{name: one, endpoint: 'http://me:secret@one.example'}]", "password"),
         (b'api_endpoints: [{name: one, endpoint: e, token: "a secret\\nline"}]', "ASCII"),
     ],
@@ -195,3 +196,16 @@ def test_an_invalid_size_is_an_error(value: object):
 )
 def test_every_setting_has_a_default(name: str):
     assert seconds(name)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_the_file_may_be_written_by_any_editor_of_windows(project: Path, encoding: str):
+    Path("servicex.yaml").write_bytes(only("jürgen").replace("\n", "\r\n").encode(encoding))
+    assert find_backend().name == "jürgen"
+
+
+def test_a_path_with_a_drive_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch):
+    path = r"C:\Users\new\servicex.yaml"
+    monkeypatch.setenv("DASK_SERVICEX_LAYER__CONFIG_PATH", path)
+    configured = dask.config.collect_env()["servicex_layer"]["config_path"]
+    assert configured == path

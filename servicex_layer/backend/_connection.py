@@ -1,4 +1,4 @@
-"""One call to a backend: retries, outages and the server's clock."""
+"""One call to a backend: retries and outages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Self
 
@@ -73,7 +72,6 @@ class Connection:
         self._auth = self._new_auth()
         self._http: httpx.AsyncClient | None = None
         self._users = 0
-        self._server_lead = timedelta(0)
         self._last_answer = self._last_failure = -math.inf
 
     def __repr__(self) -> str:
@@ -105,10 +103,6 @@ class Connection:
                 client, self._http = self._http, None
                 with unlogged():
                     await client.aclose()
-
-    def server_time(self) -> datetime:
-        """Return the time of the server's clock (UTC), as of its last answer; never ahead of it."""
-        return datetime.now(UTC) + self._server_lead
 
     async def send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         """Send a call with the access token.
@@ -219,7 +213,6 @@ class Connection:
                 "is sent to no other server. If the backend has moved there, put that URL into "
                 "your servicex.yaml as endpoint."
             )
-        self._record_server_time(response)
         if response.status_code in RETRY_STATUSES and not _is_final(response):
             raise TransientError(
                 f"{response.status_code} {response.reason_phrase}", retry_after(response.headers)
@@ -227,14 +220,6 @@ class Connection:
         self._last_answer = self._clock.monotonic()
         self._last_failure = -math.inf
         return response
-
-    def _record_server_time(self, response: httpx.Response) -> None:
-        # The header is older than its arrival, and in whole seconds: never ahead.
-        try:
-            date = parsedate_to_datetime(response.headers["Date"])
-            self._server_lead = date - datetime.now(UTC)
-        except (KeyError, OverflowError, TypeError, ValueError):
-            return
 
 
 def _open_client(url: str) -> httpx.AsyncClient:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 import click
 
 from servicex_layer.cli._demo import demo
@@ -16,6 +19,9 @@ __all__ = ["main"]
 @click.version_option(package_name="servicex_layer")
 def main() -> None:
     """Lazy dask-awkward arrays over ServiceX requests."""
+    # A name in an output that the encoding of a pipe lacks, such as cp1252, is no error.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 for _command in (demo, files, form, serve, status):

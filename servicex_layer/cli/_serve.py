@@ -64,4 +64,6 @@ def serve(
         ) as service:
             click.echo(service.url)
             click.echo(service.servicex_yaml)
-            stopped.wait()
+            # On Windows, Ctrl-C interrupts no wait without a timeout.
+            while not stopped.wait(timeout=0.5):
+                pass

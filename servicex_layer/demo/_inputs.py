@@ -11,6 +11,7 @@ import numpy as np
 import uproot
 from awkward.forms import Form, RecordForm
 
+from servicex_layer._model import is_url
 from servicex_layer.demo._analysis import Analysis, column_values
 from servicex_layer.errors import InvalidArgumentError
 
@@ -40,7 +41,7 @@ def analysis_of(files: Sequence[str], tree: str, column: str) -> Analysis:
 
 def _read_column(path: str, tree: str, column: str, stop: int | None) -> ak.Array:
     """Read the column as the embedded ServiceX does."""
-    if "://" not in path and not Path(path).is_file():
+    if not is_url(path) and not Path(path).is_file():
         raise InvalidArgumentError(f"The input file {path} does not exist.")
     try:
         # A mapping, because Uproot splits a string at its last colon.

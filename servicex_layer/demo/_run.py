@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -35,6 +36,8 @@ __all__ = ["run", "run_on_files", "run_on_muons"]
 _PROCESSES = 2
 # Minimum seconds per file, so that the files arrive one after the other.
 _DELAY = 0.8
+# What a worker runs when it has started; on Windows it can get a Ctrl-C before.
+_IGNORE_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 
 
 def run_on_muons(
@@ -62,7 +65,7 @@ def run_on_muons(
         paths = [Path(directory) / f"zmumu-{number:02}.root" for number in range(files)]
         for seed, path in enumerate(paths):
             write_file(path, events, seed)
-        click.echo(f"Generated {files} ROOT files of {events:,} Z → µµ events each.")
+        click.echo(f"Generated {files} ROOT files of {events:,} events each, Z to two muons.")
         run([str(path) for path in paths], dimuon_mass(TREE), output, delay)
 
 
@@ -147,11 +150,8 @@ def _servicex_and_dask(delay: float) -> Iterator[LocalServiceX]:
 
 
 def _start_cluster(directory: str) -> LocalCluster:
-    # Only this process handles Ctrl-C, and then ends the workers: they inherit the blocked signal.
-    # The resource tracker of multiprocessing unblocks it when it starts, so start it before.
-    resource_tracker.ensure_running()
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
+    # Only this process handles Ctrl-C, and then ends the workers.
+    with _blocked_ctrl_c():
         return LocalCluster(  # type: ignore[no-untyped-call]
             n_workers=_PROCESSES,
             threads_per_worker=1,
@@ -161,9 +161,24 @@ def _start_cluster(directory: str) -> LocalCluster:
             local_directory=directory,
             # the error of a task is raised in this process
             silence_logs=logging.CRITICAL,
+            preload=_IGNORE_CTRL_C,
         )
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+@contextmanager
+def _blocked_ctrl_c() -> Iterator[None]:
+    """Block Ctrl-C in processes that start in this context; Windows can't."""
+    # mypy knows the platform only.
+    if sys.platform != "win32" and hasattr(signal, "pthread_sigmask"):
+        # The resource tracker of multiprocessing unblocks it when it starts, so start it before.
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    else:
+        yield
 
 
 def _compute(request_id: str, analysis: Analysis) -> tuple[hist.Hist[Any], ak.Array]:

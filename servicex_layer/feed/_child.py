@@ -5,18 +5,18 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from multiprocessing.connection import Client, Connection
+from multiprocessing.connection import Client
 from typing import Any
 
 from servicex_layer.errors import ServiceXLayerError
 from servicex_layer.feed._loop_thread import loop_thread
-from servicex_layer.feed._request import RequestRef
+from servicex_layer.feed._request import RequestAddress
 from servicex_layer.feed._subscriber import RemoteFeed, Subscriber
 
 __all__ = ["feed_of_parent"]
 
 
-def feed_of_parent(request: RequestRef) -> RemoteFeed | None:
+def feed_of_parent(request: RequestAddress) -> RemoteFeed | None:
     """Return the feed of a request in the parent process.
 
     ``None`` if this process has no parent that pickled `request`: it is a session of its own.
@@ -39,7 +39,7 @@ class _ParentConnection:
     def __init__(self, address: Any) -> None:
         authkey = multiprocessing.current_process().authkey
         try:
-            self._connection: Connection = Client(address, authkey=bytes(authkey))
+            self._connection = Client(address, authkey=bytes(authkey))
         except (OSError, EOFError, multiprocessing.AuthenticationError) as error:
             raise ServiceXLayerError(
                 f"The parent process does not answer ({error!r}); it holds the list of finished "

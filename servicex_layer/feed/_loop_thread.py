@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures.thread
 import os
+import queue
 import threading
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar
 
-__all__ = ["LoopThread", "loop_thread"]
+__all__ = ["LoopThread", "interruptible_result", "loop_thread"]
 
 T = TypeVar("T")
+
+# On Windows, Ctrl-C interrupts no wait without a timeout. Dask waits as long there.
+_LONGEST_WAIT = 0.1 if os.name == "nt" else None
 
 
 class LoopThread:
@@ -29,10 +33,14 @@ class LoopThread:
     loop: asyncio.AbstractEventLoop
 
     def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
         self._lock = threading.Lock()
         self._futures: set[concurrent.futures.Future[Any]] | None = set()
-        threading.Thread(target=self.loop.run_forever, name="servicex-layer", daemon=True).start()
+        # Made in its thread: on Windows, a loop made in the main thread takes over Ctrl-C.
+        made: queue.SimpleQueue[asyncio.AbstractEventLoop] = queue.SimpleQueue()
+        threading.Thread(
+            target=_run_new_loop, args=(made,), name="servicex-layer", daemon=True
+        ).start()
+        self.loop = made.get()
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Start a coroutine; cancelling the future cancels it.
@@ -49,7 +57,7 @@ class LoopThread:
         future: concurrent.futures.Future[T] = concurrent.futures.Future()
         try:
             self._submit(coroutine, future)
-            return future.result()
+            return interruptible_result(future)
         finally:
             future.cancel()
 
@@ -91,6 +99,12 @@ class LoopThread:
             future.cancel()
 
 
+def _run_new_loop(made: queue.SimpleQueue[asyncio.AbstractEventLoop]) -> None:
+    loop = asyncio.new_event_loop()
+    made.put(loop)
+    loop.run_forever()
+
+
 def _copy_result(future: concurrent.futures.Future[T], task: asyncio.Task[T]) -> None:
     if task.cancelled():
         future.cancel()
@@ -100,6 +114,26 @@ def _copy_result(future: concurrent.futures.Future[T], task: asyncio.Task[T]) ->
             future.set_result(task.result())
         else:
             future.set_exception(error)
+
+
+def interruptible_result(
+    pending: concurrent.futures.Future[T], *, longest_wait: float | None = _LONGEST_WAIT
+) -> T:
+    """Wait for a result so that Ctrl-C can interrupt the wait, also on Windows.
+
+    Parameters
+    ----------
+    pending : concurrent.futures.Future
+        The result.
+    longest_wait : float, optional
+        Seconds after which to wait again; by default never on POSIX.
+    """
+    while True:
+        try:
+            pending.exception(longest_wait)
+        except TimeoutError:
+            continue  # Of this call: a TimeoutError of the result is returned.
+        return pending.result()
 
 
 # One slot and its lock. A forked child has no thread of the parent's, and maybe a lock that another

@@ -17,6 +17,8 @@ __all__ = ["Publisher"]
 logger = logging.getLogger(__name__)
 
 Request = dict[str, Any]
+Ask = Callable[[], Coroutine[Any, Any, tuple[Any, list[Any]]]]
+"""Asks a feed; returns the answer and a batch of files."""
 
 
 class _Feed(Protocol):
@@ -106,7 +108,7 @@ class Publisher:
         peer: Hashable,
         wait: int,
         request: Request,
-        ask: Callable[[], Coroutine[Any, Any, tuple[Any, list[Any]]]],
+        ask: Ask,
     ) -> None:
         self._waits[peer, wait] = asyncio.create_task(self._answer(peer, wait, request, ask))
 
@@ -115,7 +117,7 @@ class Publisher:
         peer: Hashable,
         wait: int,
         request: Request,
-        ask: Callable[[], Coroutine[Any, Any, tuple[Any, list[Any]]]],
+        ask: Ask,
     ) -> None:
         batch: list[Any] = []
         answer: Any

@@ -1,4 +1,4 @@
-"""Which request, of which backend: what tasks hold and what is sent to other processes."""
+"""Which request, of which backend, and what is known of it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from servicex_layer._config import find_backend
 from servicex_layer.errors import ConfigError
 
-__all__ = ["NOTHING", "RequestRef"]
+__all__ = ["NOTHING", "RequestAddress"]
 
 # What a session knows of an order at first.
 NOTHING = (0, b"", "")
 
 
-class RequestRef:
-    """A request and its backend; pickling one prepares other processes to ask this session.
+class RequestAddress:
+    """A request and its backend, and the session that it comes from.
 
     Parameters
     ----------
@@ -45,23 +45,8 @@ class RequestRef:
         self.known = known
 
     def __repr__(self) -> str:
-        return f"RequestRef<{self.request_id} of {self.backend or 'the default backend'}>"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle it with the backend's URL, and with what this session knows of the order.
-
-        A graph is pickled when it leaves this process, and nothing else of ours runs then. So this
-        is where clusters join this session, and where it begins to answer child processes. Names
-        of backends are this user's own, so the URL goes along instead.
-        """
-        # It imports this module.
-        from servicex_layer.feed._session import prepare_others
-
-        return RequestRef, prepare_others(self)
-
-    def __dask_tokenize__(self) -> tuple[object, ...]:
-        """Return what tells two of these apart; nothing that pickling adds."""
-        return "RequestRef", self.request_id, self.backend
+        backend = self.backend or "the default backend"
+        return f"{type(self).__name__}<{self.request_id} of {backend}>"
 
     def url_or_name(self) -> str | None:
         """Return the backend's URL; its name if ``servicex.yaml`` is not here or has it not."""

@@ -7,7 +7,6 @@ learns of the order goes to the others.
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
 import threading
 from collections.abc import Coroutine
@@ -22,23 +21,22 @@ from servicex_layer.feed._cluster import ClientSide, active_client, clusters
 from servicex_layer.feed._feed import RequestFeed
 from servicex_layer.feed._loop_thread import loop_thread
 from servicex_layer.feed._order import SESSION
-from servicex_layer.feed._parent import address_for_children
 from servicex_layer.feed._register import register
-from servicex_layer.feed._request import NOTHING, RequestRef
+from servicex_layer.feed._request import RequestAddress
 from servicex_layer.feed._subscriber import Feed
 from servicex_layer.feed._worker_plugin import feed_on_worker, this_worker
 
-__all__ = ["feed", "prepare_others", "process_feed", "record_read"]
+__all__ = ["cluster_of", "feed", "process_feed", "record_read"]
 
 T = TypeVar("T")
 
 
-def feed(request: RequestRef) -> Feed:
+def feed(request: RequestAddress) -> Feed:
     """Return the feed of a request for a task that runs here.
 
     Parameters
     ----------
-    request : RequestRef
+    request : RequestAddress
         The request.
 
     Raises
@@ -53,7 +51,7 @@ def feed(request: RequestRef) -> Feed:
     if worker is not None:
         return feed_on_worker(worker, request)
     url = request.url_or_name()
-    side = None if url is None else _cluster_of(url)
+    side = None if url is None else cluster_of(url)
     if side is not None and url is not None:
         return side.feed(url, request.request_id)
     return feed_of_parent(request) or process_feed(
@@ -61,12 +59,12 @@ def feed(request: RequestRef) -> Feed:
     )
 
 
-def record_read(request: RequestRef, number: int, received: int) -> None:
+def record_read(request: RequestAddress, number: int, received: int) -> None:
     """Record that a partition was read here, for the request's progress.
 
     Parameters
     ----------
-    request : RequestRef
+    request : RequestAddress
         The request.
     number : int
         The partition.
@@ -76,38 +74,7 @@ def record_read(request: RequestRef, number: int, received: int) -> None:
     feed(request).record_read(number, received)
 
 
-def prepare_others(request: RequestRef) -> tuple[Any, ...]:
-    """Prepare clusters and child processes to ask this session for a request.
-
-    Returns
-    -------
-    tuple
-        The arguments of a `RequestRef` for them.
-    """
-    url = request.url_or_name()
-    if this_worker() is not None or (request.parent is not None and _in_event_loop()):
-        # On a worker, or on a scheduler that hands the session's task on to one.
-        return request.request_id, url, request.parent, request.known
-    known = NOTHING
-    if url is not None:
-        _cluster_of(url)
-        # First: what is shared with the clusters is at least this.
-        known = SESSION.summary(url, request.request_id)
-        for side in clusters().values():
-            if url in side.urls:
-                side.join(url, request.request_id)
-    return request.request_id, url, address_for_children(_feed_for_child), known
-
-
-def _in_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
-def _cluster_of(url: str) -> ClientSide | None:
+def cluster_of(url: str) -> ClientSide | None:
     """Return the cluster of the active client, registered if it was not; ``None`` without one."""
     client = active_client()
     # An asynchronous client can't be waited for here, nor can any in its own event loop.
@@ -118,10 +85,6 @@ def _cluster_of(url: str) -> ClientSide | None:
         register(client, url)
         side = clusters().get(client)
     return side
-
-
-def _feed_for_child(request: dict[str, Any]) -> Any:
-    return feed(RequestRef(request["request_id"], request["backend"]))
 
 
 class _ProcessFeed(RequestFeed):

@@ -13,6 +13,7 @@ from dask.callbacks import Callback
 from dask.typing import Key
 
 from servicex_layer._model import FILE_LAYER
+from servicex_layer.feed._loop_thread import interruptible_result
 
 __all__ = ["register_callback", "wait"]
 
@@ -64,7 +65,7 @@ class _Waits(Callback):
                 pending.cancel()
             self._pending[thread] = pending
         try:
-            return pending.result()
+            return interruptible_result(pending)
         finally:
             pending.cancel()
             with self._lock:

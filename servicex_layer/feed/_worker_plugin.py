@@ -11,7 +11,7 @@ import distributed
 from distributed import Worker, WorkerPlugin
 
 from servicex_layer.errors import ConfigError
-from servicex_layer.feed._request import RequestRef
+from servicex_layer.feed._request import RequestAddress
 from servicex_layer.feed._subscriber import RemoteFeed, Subscriber
 from servicex_layer.feed._wait_on_worker import worker_loop
 
@@ -30,7 +30,7 @@ def this_worker() -> Worker | None:
         return None
 
 
-def feed_on_worker(worker: Worker, request: RequestRef) -> RemoteFeed:
+def feed_on_worker(worker: Worker, request: RequestAddress) -> RemoteFeed:
     """Return the cluster's feed of a request.
 
     Raises

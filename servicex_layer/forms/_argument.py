@@ -9,10 +9,11 @@ from typing import Any
 
 from awkward.forms import RecordForm
 
+from servicex_layer._model import is_url
 from servicex_layer.errors import FormError
 from servicex_layer.forms._datashape import as_form
 from servicex_layer.forms._func_adl import from_func_adl, is_func_adl
-from servicex_layer.forms._sample import from_sample, is_url
+from servicex_layer.forms._sample import from_sample
 from servicex_layer.forms._uproot_raw import check_query_and_sample, from_uproot_raw, is_uproot_raw
 
 __all__ = ["parse_form"]

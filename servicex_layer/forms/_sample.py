@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,11 +10,12 @@ from typing import BinaryIO
 
 from awkward.forms import Form, RecordForm
 
+from servicex_layer._model import is_url
 from servicex_layer.errors import FormError, MissingExtraError
 from servicex_layer.reading import datashape_of, open_bytes
 from servicex_layer.transport import OpenFileBytes
 
-__all__ = ["datashape", "from_sample", "is_url"]
+__all__ = ["datashape", "from_sample"]
 
 _FORMATS = {b"PAR1": "parquet", b"root": "root-file"}
 """By the first four bytes of a file."""
@@ -91,11 +91,6 @@ def _without_float16(form: Form) -> Form:
     if form.is_record or form.is_union:
         return form.copy(contents=[_without_float16(content) for content in form.contents])
     return form if form.is_unknown else form.copy(content=_without_float16(form.content))
-
-
-def is_url(text: str) -> bool:
-    """Return whether a text is a URL, and not a path."""
-    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) is not None
 
 
 @contextmanager

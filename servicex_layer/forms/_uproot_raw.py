@@ -10,8 +10,9 @@ from typing import Any
 
 from awkward.forms import RecordForm
 
+from servicex_layer._model import is_url
 from servicex_layer.errors import FormError, InvalidArgumentError, ServiceXLayerError
-from servicex_layer.forms._sample import from_sample, is_url
+from servicex_layer.forms._sample import from_sample
 
 __all__ = ["check_query_and_sample", "from_uproot_raw", "is_uproot_raw"]
 

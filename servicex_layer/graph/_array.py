@@ -11,13 +11,24 @@ from dask_awkward.utils import first, second
 
 from servicex_layer._config import find_backend
 from servicex_layer._model import Backend, TransformStatus
-from servicex_layer.feed import RequestRef, active_client, error_for_status, feed, register
+from servicex_layer.feed import (
+    RequestRef,
+    active_client,
+    error_for_status,
+    feed,
+    interruptible_result,
+    register,
+)
 from servicex_layer.forms import parse_form
 from servicex_layer.graph._dask_awkward import meta_of, new_array
 from servicex_layer.graph._file_count import status_with_file_count
 from servicex_layer.graph._file_layer import SXFileLayer
 from servicex_layer.graph._first_file import form_of_first_file
-from servicex_layer.graph._form_mapping import described_form_of, validate_mappable
+from servicex_layer.graph._form_mapping import (
+    described_form_of,
+    validate_form_mapping,
+    validate_mappable,
+)
 from servicex_layer.graph._load_layer import UprootLoadLayer
 from servicex_layer.graph._record import record_meta
 from servicex_layer.reading import read_form
@@ -102,8 +113,8 @@ def from_servicex(
     behavior : mapping, optional
         The array's behavior, as in `awkward.Array`; for example that of `vector`.
     form_mapping : uproot.ImplementsFormMapping, optional
-        Presents the columns in another form, as in `uproot.dask`; for example a schema of coffea.
-        For results that are ROOT files.
+        Presents the columns in another form, as in `uproot.dask`. For results that are ROOT files.
+        For a schema of coffea use `nanoevents`.
 
     Returns
     -------
@@ -135,6 +146,8 @@ def from_servicex(
     """
     # Validate before anything is asked of the backend.
     SXFileLayer(request_id, 0, on_failed=on_failed, max_failed=max_failed)
+    if form_mapping is not None:
+        validate_form_mapping(form_mapping)
     form_for = None if form is None else parse_form(form, tree)
     server = find_backend(backend)
     client = active_client()
@@ -176,7 +189,7 @@ def _check_not_all_failed(server: Backend, status: TransformStatus) -> None:
         # The feed raises an error that names the inputs, if they failed indeed: a file that failed
         # can be transformed again.
         request_feed = feed(RequestRef(status.request_id, server.url))
-        request_feed.submit(request_feed.get(0, status.files)).result()
+        interruptible_result(request_feed.submit(request_feed.get(0, status.files)))
 
 
 def _array_of(files: SXFileLayer, load: UprootLoadLayer) -> Array:

@@ -5,19 +5,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from dask._task_spec import GraphNode, Task, TaskRef
 from dask.blockwise import blockwise_token
 from dask.typing import Key
 
-__all__ = ["GraphNode", "Task", "TaskRef", "call", "call_with_blocks", "reference", "wait"]
+__all__ = [
+    "GraphNode",
+    "Task",
+    "TaskRef",
+    "call_with_blocks",
+    "call_with_results",
+    "reference",
+    "wait",
+]
 
 
-def call(key: Key, function: Callable[..., Any], *args: Any) -> Task:
-    """Make the task that calls a function."""
-    return Task(key, function, *args)
+def call_with_results(key: Key, function: Callable[..., Any], inputs: Iterable[Key]) -> Task:
+    """Make the task that calls a function with the results of other tasks."""
+    return Task(key, function, *map(reference, inputs))
 
 
 def reference(key: Key) -> TaskRef:
@@ -28,7 +36,7 @@ def reference(key: Key) -> TaskRef:
 def call_with_blocks(name: str, function: Callable[..., Any], inputs: int = 1) -> Task:
     """Make the task of a blockwise layer that calls a function with its inputs."""
     tokens: list[Any] = [blockwise_token(place) for place in range(inputs)]  # type: ignore[no-untyped-call]
-    return Task(name, function, *map(TaskRef, tokens))
+    return Task(name, function, *map(reference, tokens))
 
 
 class _Wait(Task):

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import dask
 from dask.base import clone_key
-from dask.highlevelgraph import Layer, MaterializedLayer
+from dask.highlevelgraph import MaterializedLayer
 from dask.typing import Key
 
 from servicex_layer._model import FILE_LAYER
@@ -16,12 +16,13 @@ from servicex_layer.errors import InvalidArgumentError
 from servicex_layer.feed import RequestRef, register_callback
 from servicex_layer.graph._await_file import AwaitFile
 from servicex_layer.graph._dask_tasks import Task, reference, wait
-from servicex_layer.graph._layer_info import request_info
+from servicex_layer.graph._layer_info import as_html
+from servicex_layer.graph._lazy_layer import LazyLayer
 
-__all__ = ["SXFileLayer"]
+__all__ = ["SXFileLayer", "request_info"]
 
 
-class SXFileLayer(Layer):
+class SXFileLayer(LazyLayer):
     """Wait for the files of a request: task N returns the N-th file to be finished.
 
     The layer holds the request's id and the number of partitions, nothing live and nothing secret.
@@ -121,18 +122,6 @@ class SXFileLayer(Layer):
             and key[1] in self._numbers
         )
 
-    def items(self) -> Any:
-        """Return the keys with their tasks."""
-        return {key: self[key] for key in self}.items()
-
-    def is_materialized(self) -> bool:
-        """See `dask.highlevelgraph.Layer.is_materialized`."""
-        return False
-
-    def get_output_keys(self) -> set[Key]:
-        """See `dask.highlevelgraph.Layer.get_output_keys`."""
-        return set(self)
-
     def get_dependencies(self, key: Key, all_hlg_keys: Any) -> set[Key]:
         """See `dask.highlevelgraph.Layer.get_dependencies`."""
         del key, all_hlg_keys
@@ -181,6 +170,17 @@ class SXFileLayer(Layer):
     def mock(self) -> MaterializedLayer:
         """Return a layer that waits for nothing; dask-awkward traces columns with it."""
         return MaterializedLayer({(self.name, 0): None})
+
+
+def request_info(files: SXFileLayer) -> dict[str, str]:
+    """Return what a notebook's view shows about the request of a layer, as HTML."""
+    return as_html(
+        {
+            "request": files.request_id,
+            "backend": files.backend or "the default",
+            "partitions": str(files.npartitions),
+        }
+    )
 
 
 def _number(key: Key) -> int:

@@ -6,7 +6,9 @@ an object that makes the buffers of that form from the tree's columns.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import awkward as ak
@@ -14,18 +16,23 @@ import numpy as np
 from awkward.forms import Form, RecordForm
 from awkward.typetracer import typetracer_from_form, typetracer_with_report
 
+from servicex_layer._model import ResultFile
 from servicex_layer.errors import InvalidArgumentError, ResultError, SchemaMismatchError
 from servicex_layer.feed import RequestRef
 from servicex_layer.graph._await_file import AwaitFile
 from servicex_layer.graph._dask_awkward import form_structure, touched_buffers
+from servicex_layer.graph._late_read import late_source
 from servicex_layer.graph._read_task import ReadTask
 from servicex_layer.reading import (
+    LateBuffer,
+    LateBuffers,
     datashape_of,
     missing_column_error,
     open_result,
     open_table,
-    placeholder,
+    pickle_unread_columns,
     select_columns,
+    unread_array,
 )
 from servicex_layer.transport import ResultSource
 
@@ -34,7 +41,12 @@ if TYPE_CHECKING:
 
     from servicex_layer.reading import RootTree
 
-__all__ = ["ReadWithFormMapping", "described_form_of", "validate_mappable"]
+__all__ = [
+    "ReadWithFormMapping",
+    "described_form_of",
+    "validate_form_mapping",
+    "validate_mappable",
+]
 
 
 class ReadWithFormMapping(ReadTask):
@@ -50,7 +62,7 @@ class ReadWithFormMapping(ReadTask):
     Raises
     ------
     InvalidArgumentError
-        If `form_mapping` is not callable.
+        If `form_mapping` is not a form mapping.
     """
 
     columns: frozenset[str]
@@ -66,10 +78,7 @@ class ReadWithFormMapping(ReadTask):
         await_file: AwaitFile | None = None,
         report: bool = False,
     ) -> None:
-        if not callable(form_mapping):
-            raise InvalidArgumentError(
-                f"form_mapping={form_mapping!r} must be callable with the form of a tree."
-            )
+        validate_form_mapping(form_mapping)
         self.expected_form, self.info = form_mapping(_described(form))
         super().__init__(
             request,
@@ -90,13 +99,10 @@ class ReadWithFormMapping(ReadTask):
         with opened as table:
             root_tree: Any = table
             self._check_types(root_tree, source.description)
-            buffers = self._buffers(root_tree, source.description)
-            return ak.from_buffers(
-                self.expected_form,
-                table.entries,
-                buffers,
-                buffer_key=self.info.buffer_key,
-                highlevel=False,
+            buffers = self._buffers(root_tree, source)
+            pickle_unread_columns()
+            return unread_array(
+                self.expected_form, table.entries, buffers, buffer_key=self.info.buffer_key
             )
 
     def empty(self) -> ak.contents.Content:
@@ -151,15 +157,22 @@ class ReadWithFormMapping(ReadTask):
                     f"{datashape_of(expected_column)}. With a form mapping they must be the same."
                 )
 
-    def _buffers(self, table: RootTree, file: str) -> dict[str, Any]:
-        arguments = (0, table.entries, None, None, {"ak_add_doc": False})
-        expected = self.expected_form.expected_from_buffers(buffer_key=self.info.buffer_key)
-        sources = {key: self.info.keys_for_buffer_keys(frozenset({key})) for key in expected}
-        unread = {key for key, needed in sources.items() if not needed <= self.columns}
+    def columns_of(self, key: str) -> frozenset[str]:
+        """Return the columns of the tree that a buffer is made from."""
+        columns: frozenset[str] = self.info.keys_for_buffer_keys(frozenset({key}))
+        return columns
+
+    def load(self, table: RootTree, columns: frozenset[str], file: str) -> Mapping[str, Any]:
+        """Return the buffers that the mapping makes from columns of an open file.
+
+        Raises
+        ------
+        ResultError
+            If the file or the mapping fails.
+        """
         try:
-            table.fetch(select_columns(self.form, self.columns))
-            loaded = self.info.load_buffers(table.tree, self.columns, *arguments)
-            buffers = {key: loaded[key] for key in expected if key not in unread}
+            table.fetch(select_columns(table.form(), columns))
+            loaded: Mapping[str, Any] = self.info.load_buffers(table.tree, columns, *_whole(table))
         except ResultError:
             raise
         except Exception as error:
@@ -167,12 +180,86 @@ class ReadWithFormMapping(ReadTask):
                 f"{file} can't be read by the form mapping {type(self.info).__name__}: "
                 f"{type(error).__name__}: {error}"
             ) from error
+        return loaded
+
+    def _buffers(self, table: RootTree, source: ResultSource) -> dict[str, Any]:
+        """Return buffers that were read, and what reads the others when they are touched."""
+        loaded = self.load(table, self.columns, source.description)
+        expected = self.expected_form.expected_from_buffers(buffer_key=self.info.buffer_key)
+        columns = {key: self.columns_of(key) for key in expected}
+        unread = {key for key in expected if not columns[key] <= self.columns}
+        buffers = {key: loaded[key] for key in expected if key not in unread}
         replace = getattr(self.info, "buffer_replacements", None)
         if unread and replace is not None:
-            needed = frozenset().union(*(sources[key] for key in unread))
-            replaced = replace(table.tree, needed, *arguments)
+            needed = frozenset().union(*(columns[key] for key in unread))
+            replaced = replace(table.tree, needed, *_whole(table))
             return buffers | {key: replaced[key] for key in unread}
-        return buffers | {key: placeholder(expected[key]) for key in unread}
+        late = LateBuffers(_LoadMapped(source.file, self._without_wait()))
+        return buffers | {key: LateBuffer(late, key) for key in unread}
+
+    def _without_wait(self) -> ReadWithFormMapping:
+        reader = copy.copy(self)
+        reader.await_file = None
+        return reader
+
+
+@dataclass(frozen=True)
+class _LoadMapped:
+    """Opens a file again, and reads the columns that one buffer is made from.
+
+    Parameters
+    ----------
+    file : ResultFile
+        The file.
+    reader : ReadWithFormMapping
+        Has read it before.
+    """
+
+    file: ResultFile
+    reader: ReadWithFormMapping
+
+    def __call__(self, key: str) -> dict[str, Any]:
+        """Return a buffer by its key; raises what `LoadColumn` raises."""
+        reader = self.reader
+        columns = reader.columns_of(key)
+        with (
+            late_source(self.file, reader.request, ", ".join(sorted(columns))) as source,
+            open_table(source, reader.tree) as table,
+        ):
+            root_tree: Any = table
+            buffer = np.asarray(reader.load(root_tree, columns, source.description)[key])
+            expected = reader.expected_form.expected_from_buffers(buffer_key=reader.info.buffer_key)
+            if buffer.dtype != expected[key]:
+                raise SchemaMismatchError(
+                    f"{source.description} has values of {buffer.dtype}, but the form says "
+                    f"{expected[key]}. With a form mapping they must be the same."
+                )
+        return {key: buffer}
+
+
+def _whole(table: RootTree) -> tuple[Any, ...]:
+    """Return the arguments that tell a mapping to read all of a tree."""
+    return 0, table.entries, None, None, {"ak_add_doc": False}
+
+
+def validate_form_mapping(form_mapping: object) -> None:
+    """Raise if an object can't be a form mapping.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is not callable, or is a class, such as a schema of coffea.
+    """
+    if isinstance(form_mapping, type):
+        name = form_mapping.__name__
+        raise InvalidArgumentError(
+            f"form_mapping={name} is a class, not a form mapping. For a schema of coffea use "
+            f"servicex_layer.nanoevents(request_id, {name})."
+        )
+    if not callable(form_mapping):
+        raise InvalidArgumentError(
+            f"form_mapping={form_mapping!r} must be callable with the form of a tree."
+        )
 
 
 def validate_mappable(result_format: str) -> None:
@@ -185,8 +272,9 @@ def validate_mappable(result_format: str) -> None:
     """
     if result_format == "parquet":
         raise InvalidArgumentError(
-            "form_mapping is for ROOT files, and the results of this request are Parquet. Ask "
-            "ServiceX for root-file or root-rntuple."
+            "form_mapping is for ROOT files, as is nanoevents, and the results of this request are "
+            "Parquet. Ask ServiceX for root-file or root-rntuple, or use map_files, whose schemas "
+            "read Parquet, too."
         )
 
 

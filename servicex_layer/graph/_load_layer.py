@@ -18,9 +18,9 @@ from servicex_layer.forms import as_form
 from servicex_layer.graph._array_pickling import make_arrays_picklable
 from servicex_layer.graph._dask_awkward import numbered_inputs, stand_in_layer
 from servicex_layer.graph._dask_tasks import call_with_blocks, reference
-from servicex_layer.graph._file_layer import SXFileLayer
+from servicex_layer.graph._file_layer import SXFileLayer, request_info
 from servicex_layer.graph._form_mapping import ReadWithFormMapping
-from servicex_layer.graph._layer_info import as_html, request_info
+from servicex_layer.graph._layer_info import as_html
 from servicex_layer.graph._projected_names import NamedProjection, forget_tasks, name_projections
 from servicex_layer.graph._read_task import ReadFile
 from servicex_layer.graph._record import record_meta

@@ -5,18 +5,19 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, Self
 
 import awkward as ak
 from awkward.forms import RecordForm
 
-from servicex_layer._model import Location, NoFile, ResultFile
-from servicex_layer.feed import RequestRef, feed, record_read
+from servicex_layer._model import NoFile, ResultFile
+from servicex_layer.feed import RequestRef, record_read
 from servicex_layer.graph._await_file import AwaitFile
+from servicex_layer.graph._late_read import LoadColumn
 from servicex_layer.graph._projection import ColumnProjectionMixin, offsets_only_columns
 from servicex_layer.graph._record import record
-from servicex_layer.reading import fill_unread, read, select_columns
+from servicex_layer.graph._result_source import result_source
+from servicex_layer.reading import LateBuffers, fill_unread, form_of_buffers, read
 from servicex_layer.transport import ResultSource, TransferStats
 
 __all__ = ["ReadFile", "ReadTask"]
@@ -89,9 +90,7 @@ class ReadTask:
         transfer = TransferStats()
         started = time.perf_counter()
         if isinstance(file, ResultFile):
-            description = f"Result {file.name!r} of request {self.request.request_id}"
-            source = ResultSource(file, partial(self._locate, file), description, transfer)
-            layout = self.read(source)
+            layout = self.read(result_source(file, self.request, transfer))
         else:
             layout = self.empty()
         record_read(self.request, file.number, transfer.received)
@@ -114,13 +113,6 @@ class ReadTask:
         """Return the columns of a file without events."""
         raise NotImplementedError
 
-    def _locate(self, file: ResultFile, rejected: str | None) -> Location:
-        request_feed = feed(self.request)
-        location = request_feed.locate_nowait(file, rejected)
-        if location is not None:
-            return location
-        return request_feed.submit(request_feed.locate(file.name, rejected)).result()
-
 
 class ReadFile(ReadTask, ColumnProjectionMixin):
     """Read columns of a finished file into one partition.
@@ -140,10 +132,11 @@ class ReadFile(ReadTask, ColumnProjectionMixin):
 
     def read(self, source: ResultSource) -> ak.contents.Content:
         """Read the columns of a file; see `ReadTask.read`."""
-        layout = read(source, self.form, self.columns, self.tree, self.offsets_only)
-        return fill_unread(layout, self.form)
+        array = read(source, self.form, self.columns, self.tree, self.offsets_only)
+        form = form_of_buffers(self.form)
+        load = LoadColumn(source.file, self.request, self.tree, form)
+        return fill_unread(array, form, LateBuffers(load), self.offsets_only)
 
     def empty(self) -> ak.contents.Content:
         """Return the columns of a file without events."""
-        layout = select_columns(self.form, self.columns).length_zero_array(highlevel=False)
-        return fill_unread(layout, self.form)
+        return self.form.length_zero_array(highlevel=False)

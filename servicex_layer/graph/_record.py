@@ -8,8 +8,7 @@ import time
 from typing import Any
 
 import awkward as ak
-import numpy as np
-from awkward.contents import Content, IndexedOptionArray, NumpyArray, RecordArray
+from awkward.contents import Content, IndexedOptionArray, RecordArray
 from awkward.index import Index64
 
 from servicex_layer._model import NoFile, ResultFile
@@ -116,9 +115,7 @@ def _worker_or_thread() -> str:
 
 
 def _array_of_one(value: Any) -> Content:
-    if isinstance(value, str):
-        return ak.from_iter([value], highlevel=False)
-    return NumpyArray(np.array([value]))
+    return ak.from_iter([value], highlevel=False)
 
 
 def _optional_string(value: str | None) -> Content:

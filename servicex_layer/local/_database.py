@@ -119,7 +119,7 @@ class Database:
             return list(self._requests)
 
     def remove(self, request: TransformRequest) -> list[Path] | None:
-        """Remove a request and return its result files, which the caller must unlink.
+        """Remove a request and return its result files, which the caller must remove.
 
         Return None, and change nothing, if the request has not ended.
         """

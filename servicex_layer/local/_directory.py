@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Self
 import yaml
 
 from servicex_layer.errors import InvalidArgumentError
+from servicex_layer.local._result_files import remove_directory
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class ServerDirectory:
         self.servicex_yaml.unlink(missing_ok=True)
         for directory in (self.results, self.temporary):
             if directory is not None and directory.exists():
-                shutil.rmtree(directory)
+                remove_directory(directory)
 
 
 def _write_private(path: Path, text: str) -> None:

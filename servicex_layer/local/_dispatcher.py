@@ -13,6 +13,7 @@ from servicex_layer.local._database import Database
 from servicex_layer.local._faults import Faults, FileFate
 from servicex_layer.local._job import Done, Failed, Job, Outcome
 from servicex_layer.local._request import ResultRow, TransformRequest
+from servicex_layer.local._result_files import discard, replace
 from servicex_layer.local._s3 import S3
 from servicex_layer.local._worker_process import WorkerProcess
 
@@ -162,7 +163,7 @@ class Dispatcher:
             keep = accepted and isinstance(outcome, Done)
         finally:
             if not keep:
-                path.unlink(missing_ok=True)
+                discard(path)
         if isinstance(outcome, Failed):
             _LOG.info("%s of request %s: %s", submission.inputs[index], request.id, outcome.reason)
         if accepted and not submission.manual:
@@ -189,9 +190,9 @@ class Dispatcher:
         finally:
             await worker.kill()
         if isinstance(outcome, Failed):
-            new_path.unlink(missing_ok=True)
+            discard(new_path)
         else:
-            new_path.replace(path)
+            await asyncio.to_thread(replace, new_path, path)
             if self._store is not None:
                 await asyncio.to_thread(self._store.put, request.id, request.objects[index], path)
         self._database.update_row(request, index, outcome, loop.time() - started, path)
@@ -207,7 +208,7 @@ class Dispatcher:
         )
         outcome = await worker.run(job)
         if fails and isinstance(outcome, Done):
-            path.unlink()
+            discard(path)
             return Failed("the upload was made to fail", outcome.bytes)
         return outcome
 

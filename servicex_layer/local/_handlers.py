@@ -20,6 +20,7 @@ from servicex_layer.local._clock import Clock
 from servicex_layer.local._database import APP_VERSION, IMAGE, Database
 from servicex_layer.local._middleware import bearer_token
 from servicex_layer.local._request import TransformRequest
+from servicex_layer.local._result_files import discard
 from servicex_layer.local._s3 import S3
 from servicex_layer.local._submission import RejectedError, is_list_of_strings, parse_submission
 from servicex_layer.local._token_issuer import TokenIssuer
@@ -137,7 +138,7 @@ class Handlers:
         paths = self.database.remove(request)
         if paths is None:
             raise HTTPException(400, f"Transform {request.id} is still in progress")
-        await run_in_threadpool(_unlink, paths)
+        await run_in_threadpool(_discard_all, paths)
         if self.store is not None:
             await run_in_threadpool(self.store.remove, request.id)
         return JSONResponse({"message": f"Deleted transform {request.id}"})
@@ -203,9 +204,9 @@ def _unknown_request(request_id: str) -> HTTPException:
     return HTTPException(404, f"Transformation request not found with id: '{request_id}'")
 
 
-def _unlink(paths: list[Path]) -> None:
+def _discard_all(paths: list[Path]) -> None:
     for path in paths:
-        path.unlink(missing_ok=True)
+        discard(path)
 
 
 def _parse_object(body: bytes) -> dict[str, Any]:

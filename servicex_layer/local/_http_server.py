@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import os
 import socket
+import sys
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import uvicorn
@@ -52,7 +54,7 @@ class HttpServer:
         )
         self._server = _UvicornServer(config)
         self._thread = threading.Thread(
-            target=asyncio.run, args=(self._serve(beside),), name=self._name, daemon=True
+            target=_run, args=(self._serve(beside),), name=self._name, daemon=True
         )
         self._thread.start()
 
@@ -141,6 +143,15 @@ class _UvicornServer(uvicorn.Server):
         await asyncio.sleep(0)
 
 
+def _run(main: Coroutine[Any, Any, None]) -> None:
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    if sys.platform == "win32":
+        # only this loop can start processes, and libraries set a policy of another
+        loop_factory = asyncio.ProactorEventLoop
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(main)
+
+
 def listen(port: int) -> socket.socket:
     """Return a socket that listens at a port of this machine; 0 is any free port.
 
@@ -153,7 +164,8 @@ def listen(port: int) -> socket.socket:
     # costs 40 ms for each range of bytes
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.name == "posix":  # on Windows, a second server could take the port with this option
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((HOST, port))
         listener.listen()
     except OSError as error:

@@ -165,12 +165,14 @@ class RunningService:
         """Stop, and remove all files and buckets."""
         self.database.close()
         self.http.stop()
-        self.directory.remove()
-        if self.s3_server is not None:
-            self.s3_server.stop()
-        elif self.store is not None:
-            for request_id in self.database.ids():
-                self.store.remove(request_id)
+        try:
+            self.directory.remove()
+        finally:
+            if self.s3_server is not None:
+                self.s3_server.stop()
+            elif self.store is not None:
+                for request_id in self.database.ids():
+                    self.store.remove(request_id)
 
 
 def _capabilities(options: Options, store: S3 | None) -> list[str] | None:

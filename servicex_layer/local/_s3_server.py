@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from servicex_layer.errors import BackendUnreachableError, MissingExtraError
+from servicex_layer.local._child_process import environment, without_ctrl_c
 from servicex_layer.local._s3 import S3
-from servicex_layer.local._worker_process import environment
 
 _EXTRA = ("moto", "flask", "flask_cors")
 
@@ -59,7 +59,7 @@ class S3Server:
             stdout=subprocess.PIPE,
             text=True,
             env=environment(),
-            start_new_session=True,  # Ctrl-C is for the ServiceX only
+            **without_ctrl_c(),  # it is for the ServiceX only
         )
         url = process.stdout.readline().strip() if process.stdout else ""
         server = cls(

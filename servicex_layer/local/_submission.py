@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from servicex_layer._model import is_url
 from servicex_layer.errors import InvalidArgumentError
 from servicex_layer.local._request import Submission
 from servicex_layer.uproot_raw import CODEGEN, RESULT_FORMATS, parse_selection
@@ -33,7 +34,7 @@ def absolute_paths(files: object) -> list[str]:
     if isinstance(files, str | Path) or not isinstance(files, Iterable):
         raise InvalidArgumentError(f"files must be a list of paths or URLs, not {files!r}")
     return [
-        file if isinstance(file, str) and "://" in file else str(Path(file).absolute())
+        file if isinstance(file, str) and is_url(file) else str(Path(file).absolute())
         for file in files
     ]
 

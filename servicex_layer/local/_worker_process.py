@@ -11,9 +11,9 @@ import contextlib
 import json
 import os
 import sys
-from pathlib import Path
 from typing import NamedTuple, cast
 
+from servicex_layer.local._child_process import environment, without_ctrl_c
 from servicex_layer.local._job import Done, Failed, Job, Outcome
 
 
@@ -67,13 +67,6 @@ class _Process(NamedTuple):
     answers: asyncio.StreamReader
 
 
-def environment() -> dict[str, str]:
-    """Return the environment of a process that can import what this one can."""
-    # sys.path can have entries that no environment variable names
-    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
-    return {**os.environ, "PYTHONPATH": path}
-
-
 async def _start_process() -> _Process:
     handle = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -83,7 +76,7 @@ async def _start_process() -> _Process:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         env=environment(),
-        start_new_session=True,  # Ctrl-C is for the server only
+        **without_ctrl_c(),  # it is for the server only
     )
     jobs = cast("asyncio.StreamWriter", handle.stdin)
     answers = cast("asyncio.StreamReader", handle.stdout)

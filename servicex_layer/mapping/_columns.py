@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 import awkward as ak
-from awkward.forms import RecordForm, form_with_unique_keys
+from awkward.forms import RecordForm
 
 from servicex_layer.errors import ResultError
-from servicex_layer.reading import Table, cast_to_form, select_columns
+from servicex_layer.reading import (
+    LateBuffer,
+    LateBuffers,
+    Table,
+    buffers_of,
+    cast_to_form,
+    column_of_buffer,
+    form_of_buffers,
+    select_columns,
+)
 
 if TYPE_CHECKING:
     from servicex_layer.reading import RootTree
@@ -39,7 +47,8 @@ class Columns:
         self.touched: set[str] = set()
         """Names of the columns that were read, those within records with dots."""
         self._table: Table | None = table
-        self._buffers: dict[str, dict[str, Any]] = {}
+        self._buffer_form = form_of_buffers(self.form)
+        self._buffers = LateBuffers(self._load)
         self._lock = threading.RLock()
 
     def close(self) -> None:
@@ -77,32 +86,11 @@ class Columns:
 
     def virtual(self) -> ak.contents.Content:
         """Return all columns as one record array whose buffers are read when they are touched."""
-        contents: list[Any] = []
-        container: dict[str, Callable[[], Any]] = {}
-        for place, name in enumerate(self.form.fields):
-            keyed = form_with_unique_keys(self.form.content(name), f"@{place}")
-            contents.append(keyed)
-            column = RecordForm([keyed], [name])
-            # A list's lengths are read with the first column within it.
-            for leaf in column.columns():
-                for key in select_columns(column, frozenset([leaf])).expected_from_buffers():
-                    container.setdefault(key, partial(self._buffer, column, leaf, key))
-        form = RecordForm(contents, self.form.fields, parameters=self.form.parameters)
+        form = self._buffer_form
+        container = {key: LateBuffer(self._buffers, key) for key in form.expected_from_buffers()}
         return ak.from_buffers(form, self.entries, container, highlevel=False)
 
-    def _buffer(self, column: RecordForm, leaf: str, key: str) -> Any:
-        with self._lock:
-            if leaf not in self._buffers:
-                (name,) = column.fields
-                content = self.content(name, leaf)
-                form = select_columns(column, frozenset([leaf])).content(name)
-                self._buffers[leaf] = _buffers_by_key(content, form)
-            return self._buffers[leaf][key]
-
-
-def _buffers_by_key(content: ak.contents.Content, form: Any) -> dict[str, Any]:
-    """Return the buffers of an array by the keys of a form of the same type."""
-    own_form, _, own_buffers = ak.to_buffers(content)
-    keys = zip(form.expected_from_buffers(), own_form.expected_from_buffers(), strict=True)
-    dtypes = form.expected_from_buffers()
-    return {key: own_buffers[own].astype(dtypes[key], copy=False) for key, own in keys}
+    def _load(self, key: str) -> dict[str, Any]:
+        name, column = column_of_buffer(self._buffer_form, key)
+        record = ak.contents.RecordArray([self.content(name, column)], [name])
+        return buffers_of(record, self._buffer_form)

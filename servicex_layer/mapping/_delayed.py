@@ -16,8 +16,7 @@ from servicex_layer._model import Backend, TransformStatus
 from servicex_layer.backend import RestClient
 from servicex_layer.errors import InvalidArgumentError
 from servicex_layer.feed import active_client, error_for_status, loop_thread, register
-from servicex_layer.graph import SXFileLayer, wait_for_file_count
-from servicex_layer.mapping._dask_tasks import call_with_results
+from servicex_layer.graph import SXFileLayer, call_with_results, wait_for_file_count
 from servicex_layer.mapping._file_task import FileTask
 from servicex_layer.mapping._layers import CallLayer, ReductionLayer
 from servicex_layer.mapping._partial import Finish
@@ -58,13 +57,13 @@ class Graph:
         self._layers: dict[str, Any] = {}
         self._dependencies: dict[str, set[str]] = {}
 
-    def add_request(self, files: SXFileLayer, task: FileTask, finish: Finish) -> str:
-        """Add a request; returns the key of its result."""
+    def add_request(self, files: SXFileLayer, task: FileTask, finish: Finish, sample: str) -> str:
+        """Add a request, of a sample if it has a name; returns the key of its result."""
         token = dask.base.tokenize(
             self._token, files.name, task.metadata, task.merge, task.report, finish.postprocess
         )
         token += f"-{self._split_every}-{self._files_per_task}"
-        calls = CallLayer(f"servicex-map-{token}", task, files, self._files_per_task)
+        calls = CallLayer(f"servicex-map-{token}", task, files, self._files_per_task, sample)
         self._add(files)
         self._add(calls, files.name)
         last: str = calls.name

@@ -10,10 +10,9 @@ from fsspec.spec import AbstractFileSystem
 
 from servicex_layer._model import NoFile, ResultFile
 from servicex_layer.errors import InvalidArgumentError
-from servicex_layer.feed import RequestRef, feed, record_read
-from servicex_layer.mapping._byte_file import ByteFile
-from servicex_layer.mapping._result_source import result_source
-from servicex_layer.transport import open_source
+from servicex_layer.feed import Feed, RequestRef, feed, interruptible_result
+from servicex_layer.graph import result_source
+from servicex_layer.transport import ByteFile, open_source
 
 __all__ = ["ServiceXFileSystem", "url_of"]
 
@@ -71,7 +70,7 @@ class ServiceXFileSystem(AbstractFileSystem):  # type: ignore[misc]
         """Let go of all files."""
         while self._results:
             _, result = self._results.popitem()
-            result.close()
+            result.record_read()
 
     @classmethod
     def _strip_protocol(cls, path: str) -> str:
@@ -122,7 +121,9 @@ class ServiceXFileSystem(AbstractFileSystem):  # type: ignore[misc]
             raise InvalidArgumentError(
                 f"servicex://{path} can only be read: open it with 'rb', not {mode!r}."
             )
-        return ByteFile(self._result(path).body)
+        result = self._result(path)
+        # Not when it is closed: coffea leaves that to the garbage collector.
+        return ByteFile(result.body, after_read=result.record_read)
 
     def _result(self, path: str) -> _OpenResult:
         # Two threads can open a file twice, which costs only bytes.
@@ -142,14 +143,16 @@ class _OpenResult:
                 "files, from 0."
             )
         backend, request_id, number, count = match.groups()
-        self.request = RequestRef(request_id, backend)
-        file = _wait_for_file(self.request, int(number), int(count))
+        request = RequestRef(request_id, backend)
+        self._feed = feed(request)
+        file = _wait_for_file(self._feed, int(number), int(count))
         if isinstance(file, NoFile):
             reason = f"its input {file.failed} failed" if file.failed else "there are fewer files"
             raise FileNotFoundError(f"servicex://{path} has no result: {reason}.")
-        self.source = result_source(file, self.request)
+        self.source = result_source(file, request)
         self.body = open_source(self.source)
         self.size = self.body.size
+        self._recorded_bytes = 0
 
     def fetch(self, ranges: Sequence[tuple[int, int]]) -> None:
         self.body.fetch([slice(*limits).indices(self.size)[:2] for limits in ranges])
@@ -159,18 +162,19 @@ class _OpenResult:
         first, last, _ = slice(start, stop).indices(self.size)
         return bytes(self.body.read(first, max(first, last)))
 
-    def close(self) -> None:
-        number, received = self.source.file.number, self.source.transfer.received
-        record_read(self.request, number, received)
+    def record_read(self) -> None:
+        """Record the bytes transferred since the last call, for the request's progress."""
+        received = self.source.transfer.received
+        self._feed.record_read(self.source.file.number, received - self._recorded_bytes)
+        self._recorded_bytes = received
 
 
-def _wait_for_file(request: RequestRef, number: int, count: int) -> ResultFile | NoFile:
-    request_feed = feed(request)
+def _wait_for_file(request_feed: Feed, number: int, count: int) -> ResultFile | NoFile:
     file = request_feed.get_nowait(number, count)
     if file is not None:
         return file
     pending = request_feed.submit(request_feed.get(number, count))
     try:
-        return pending.result()
+        return interruptible_result(pending)
     finally:
         pending.cancel()

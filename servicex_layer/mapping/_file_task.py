@@ -9,9 +9,8 @@ from typing import Any
 
 from servicex_layer._model import NoFile, ResultFile
 from servicex_layer.feed import RequestRef, record_read
-from servicex_layer.graph import record
+from servicex_layer.graph import record, result_source
 from servicex_layer.mapping._partial import Merge, Partial
-from servicex_layer.mapping._result_source import result_source
 from servicex_layer.transport import ResultSource, TransferStats
 
 __all__ = ["CallOnResult", "FileTask"]
@@ -54,16 +53,13 @@ class FileTask:
             source = result_source(file, self.request)
             transfer = source.transfer
             values = self.call(source, self._metadata_of(file))
-            part = Partial(values, files=1)
         else:
-            transfer = TransferStats()
-            failed = [] if file.failed is None else [file.failed]
-            part = Partial(failed=len(failed), failed_inputs=failed)
+            transfer, values = TransferStats(), []
         record_read(self.request, file.number, transfer.received)
         if not self.report:
-            return part
+            return Partial(values)
         happened = record(file, transfer, time.perf_counter() - started)
-        return Partial(part.values, part.files, part.failed, part.failed_inputs, [happened])
+        return Partial(values, [happened])
 
     def _metadata_of(self, file: ResultFile) -> dict[str, Any]:
         return {

@@ -15,10 +15,9 @@ from servicex_layer.errors import (
     MissingExtraError,
     ResultError,
 )
-from servicex_layer.mapping._byte_file import ByteFile
 from servicex_layer.mapping._errors import sendable
 from servicex_layer.mapping._map_files import delayed_over_files
-from servicex_layer.transport import ResultSource, open_source
+from servicex_layer.transport import ByteFile, ResultSource, open_source
 
 __all__ = ["histograms"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from math import ceil
@@ -10,14 +11,13 @@ from typing import Any
 from dask.highlevelgraph import Layer, MaterializedLayer
 from dask.typing import Key
 
-from servicex_layer.graph import SXFileLayer
-from servicex_layer.mapping._dask_tasks import Task, call_with_results
+from servicex_layer.graph import LazyLayer, SXFileLayer, Task, call_with_results
 
 __all__ = ["CallLayer", "ReductionLayer"]
 
 
-class _LazyLayer(Layer):
-    """A layer that makes its tasks when they are asked for, and pickles none of them."""
+class _FunctionLayer(LazyLayer):
+    """A layer whose tasks call one function with the results of others."""
 
     name: str
     call: Callable[..., Any]
@@ -27,32 +27,17 @@ class _LazyLayer(Layer):
         self.name = name
         self.call = call
 
+    @abstractmethod
     def inputs_of(self, key: Key) -> list[Key]:
         """Return the keys of the tasks whose results a task takes."""
-        raise NotImplementedError
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}<{self.name} {len(self)} tasks>"
-
-    def __contains__(self, key: object) -> bool:
-        raise NotImplementedError
 
     def __getitem__(self, key: Key) -> Task:
         if key not in self:
             raise KeyError(key)
         return call_with_results(key, self.call, self.inputs_of(key))
-
-    def items(self) -> Any:
-        """Return keys with their tasks."""
-        return {key: self[key] for key in self}.items()
-
-    def is_materialized(self) -> bool:
-        """See `dask.highlevelgraph.Layer.is_materialized`."""
-        return False
-
-    def get_output_keys(self) -> set[Key]:
-        """See `dask.highlevelgraph.Layer.get_output_keys`."""
-        return set(self)
 
     def get_dependencies(self, key: Key, all_hlg_keys: Any) -> set[Key]:
         """See `dask.highlevelgraph.Layer.get_dependencies`."""
@@ -79,7 +64,7 @@ class _LazyLayer(Layer):
         return needed
 
 
-class CallLayer(_LazyLayer):
+class CallLayer(_FunctionLayer):
     """Calls something with the files of an `SXFileLayer`: task N with the N-th group.
 
     Parameters
@@ -92,12 +77,20 @@ class CallLayer(_LazyLayer):
         The layer that waits for the files.
     files_per_task : int
         Number of files in a group; the last group may have fewer.
+    sample : str
+        Name of the sample; empty if the graph has only one request.
     """
 
     def __init__(
-        self, name: str, call: Callable[..., Any], files: SXFileLayer, files_per_task: int
+        self,
+        name: str,
+        call: Callable[..., Any],
+        files: SXFileLayer,
+        files_per_task: int,
+        sample: str = "",
     ) -> None:
         super().__init__(name, call)
+        self.sample = sample
         self.files = files.name
         self.file_count = files.npartitions
         self.files_per_task = files_per_task
@@ -121,7 +114,7 @@ class CallLayer(_LazyLayer):
         return [(self.files, number) for number in range(start, stop)]
 
 
-class ReductionLayer(_LazyLayer):
+class ReductionLayer(_FunctionLayer):
     """Reduces the results of a `CallLayer` as a tree.
 
     Its keys are ``(name, level, place)``; the last level has one task.

@@ -243,7 +243,7 @@ def delayed_over_files(
         merge = Merge(request_id, reduce)
         task = FileTask(call, files.request, metadata_of[sample], merge, report=report)
         finish = Finish(request_id, reduce is None, postprocess, report)
-        results[sample] = graph.add_request(files, task, finish)
+        results[sample] = graph.add_request(files, task, finish, sample)
     if "" in results:
         return graph.delayed(results[""])
     collect = _CollectSamples(tuple(results), report=report)

@@ -29,7 +29,8 @@ def nanoevents(
 ) -> Array | tuple[Array, Array]:
     """Make coffea's NanoEvents, as a lazy array, of a request that may still be running.
 
-    Cross-references such as ``events.Muon.matched_jet`` work. The results must be ROOT files.
+    Cross-references such as ``events.Muon.matched_jet`` work. The results must be ROOT files, as
+    coffea makes lazy arrays of no others.
 
     Parameters
     ----------

@@ -10,13 +10,10 @@ from typing import Any
 
 import awkward as ak
 
-from servicex_layer.errors import FailedFilesError, FunctionError
+from servicex_layer.errors import FunctionError
 from servicex_layer.mapping._errors import describe, sendable
 
 __all__ = ["Finish", "Merge", "Partial"]
-
-# An error names this many failed files.
-_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +24,11 @@ class Partial:
     ----------
     values : sequence
         What it returned: with a reduction at most one value.
-    files : int
-        Number of files that it was called on, or that have no tree.
-    failed : int
-        Number of files that failed.
-    failed_inputs : sequence of str
-        Some of their inputs.
     records : sequence of awkward.Array
         What happened to each file, if a report was asked for.
     """
 
-    values: Sequence[Any] = ()
-    files: int = 0
-    failed: int = 0
-    failed_inputs: Sequence[str] = ()
+    values: Sequence[Any]
     records: Sequence[ak.Array] = ()
 
 
@@ -69,9 +57,6 @@ class Merge:
         """
         return Partial(
             self._reduced([value for part in parts for value in part.values]),
-            sum(part.files for part in parts),
-            sum(part.failed for part in parts),
-            [*chain.from_iterable(part.failed_inputs for part in parts)][:_NAMED],
             [*chain.from_iterable(part.records for part in parts)],
         )
 
@@ -115,18 +100,9 @@ class Finish:
 
         Raises
         ------
-        FailedFilesError
-            If every file failed.
         FunctionError
             If `postprocess` raises.
         """
-        if part.failed and not part.files:
-            inputs = ", ".join(part.failed_inputs)
-            raise FailedFilesError(
-                f"Request {self.request_id}: all {part.failed} files failed"
-                f"{f', among them {inputs}' if inputs else ''}. "
-                "servicex_layer.report.failures lists them."
-            )
         result = self._result(part)
         if not self.report:
             return result

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from servicex_layer._model import NoFile
-from servicex_layer.errors import InvalidArgumentError, MissingExtraError, NoTreeError
-from servicex_layer.feed import RequestRef, feed
+from servicex_layer.errors import MissingExtraError, NoTreeError
+from servicex_layer.feed import RequestRef, feed, interruptible_result
+from servicex_layer.graph import result_source
 from servicex_layer.mapping._delayed import prepare_backend, requests_by_sample, statuses_of
 from servicex_layer.mapping._file_system import url_of
 from servicex_layer.mapping._metadata import metadata_by_sample
-from servicex_layer.mapping._result_source import result_source
 from servicex_layer.reading import open_table
 
 __all__ = ["work_items"]
@@ -28,9 +28,10 @@ def work_items(
     """Return one work item of coffea per file of a request, which may still be running.
 
     coffea's `Runner` takes them in place of a fileset: it doesn't open a file before it processes
-    it. Their URLs are ``servicex://backend@request/N-of-M``, the N-th of M files to be finished.
-    Opening one waits until it is finished; that holds a thread of the worker. If a Dask client is
-    active, its cluster is registered.
+    it. For Parquet results it must be a ``Runner(format="parquet")``. Their URLs are
+    ``servicex://backend@request/N-of-M``, the N-th of M files to be finished. Opening one waits
+    until it is finished; that holds a thread of the worker. If a Dask client is active, its cluster
+    is registered.
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ def work_items(
         The backend's name in ``servicex.yaml``; by default its default.
     tree : str, optional
         The name of the tree in the result files; by default the only one of the first finished
-        file, which is waited for.
+        file, which is waited for. Parquet files need none.
     metadata : mapping, optional
         Is added to ``events.metadata``; for several samples a mapping from their names to such
         mappings.
@@ -56,7 +57,7 @@ def work_items(
     MissingExtraError
         If coffea isn't installed.
     InvalidArgumentError
-        If the results are Parquet files, or an argument has an impossible value.
+        If an argument has an impossible value.
     BackendError
         If the backend can't be reached, rejects the token or doesn't know the request.
     RequestError
@@ -88,14 +89,11 @@ def work_items(
     items = []
     for sample, status in zip(requests, statuses_of(chosen, [*requests.values()]), strict=True):
         request_id = requests[sample]
-        if status.result_format == "parquet":
-            raise InvalidArgumentError(
-                f"The results of request {request_id} are Parquet files, which coffea's Runner "
-                "opens by path. Use map_files, or ask ServiceX for root-file or root-rntuple."
-            )
         if not status.files:
             continue
-        treename = tree or _first_tree(RequestRef(request_id, chosen.name), status.files)
+        treename = tree or ""
+        if not tree and status.result_format != "parquet":
+            treename = _first_tree(RequestRef(request_id, chosen.name), status.files)
         dataset = given[sample].pop("dataset", request_id)
         items += [
             WorkItem(
@@ -116,7 +114,7 @@ def _first_tree(request: RequestRef, count: int) -> str:
     request_feed = feed(request)
     pending = request_feed.submit(request_feed.get(0, count))
     try:
-        file = pending.result()
+        file = interruptible_result(pending)
     finally:
         pending.cancel()
     if isinstance(file, NoFile):

@@ -7,9 +7,9 @@ import sys
 from types import TracebackType
 from typing import Any, Self
 
+from servicex_layer.feed import progress_source
 from servicex_layer.monitor._refresh import RefreshThread, RequestMonitor
 from servicex_layer.monitor._requests import requests_of
-from servicex_layer.monitor._sources import source_of
 from servicex_layer.monitor._views import View, notebook_view, terminal_view
 
 __all__ = ["progress"]
@@ -25,14 +25,15 @@ class progress:  # noqa: N801  (called like a function)
     ``CI`` is set, it shows nothing.
 
     It adds no polling of ServiceX: it reads the list of finished files that the scheduler of a
-    Dask cluster keeps, or else the one of this process. It does not see what
-    ``scheduler="processes"`` reads.
+    Dask cluster keeps, or else the one of this process. Child processes, such as those of
+    ``scheduler="processes"``, report to this one what they read.
 
     Parameters
     ----------
     *arrays_or_requests
-        Arrays of `from_servicex` and collections made of them, ids of requests of the default
-        backend, or mappings from names to these, such as the result of `deliver`.
+        Arrays of `from_servicex`, results of `map_files`, collections made of these, ids of
+        requests of the default backend, or mappings from names to these, such as the result of
+        `deliver`.
 
     Raises
     ------
@@ -62,11 +63,13 @@ class progress:  # noqa: N801  (called like a function)
     def __init__(self, *arrays_or_requests: Any) -> None:
         selections = requests_of(arrays_or_requests)
         view = _available_view()
-        self._thread = (
-            None
-            if view is None
-            else RefreshThread(view, [RequestMonitor(each, source_of(each)) for each in selections])
-        )
+        self._thread = None
+        if view is not None:
+            monitors = [
+                RequestMonitor(each, progress_source(each.request_id, each.backend))
+                for each in selections
+            ]
+            self._thread = RefreshThread(view, monitors)
 
     def __enter__(self) -> Self:
         if self._thread is not None:

@@ -8,9 +8,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from servicex_layer.feed import RequestProgress
+from servicex_layer.feed import ProgressSource, RequestProgress
 from servicex_layer.monitor._requests import RequestSelection
-from servicex_layer.monitor._sources import ProgressSource
 from servicex_layer.monitor._views import Line, View
 
 __all__ = ["RefreshThread", "RequestMonitor"]

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dask.blockwise import Blockwise
 from dask.core import flatten
 from dask.highlevelgraph import HighLevelGraph
 
 from servicex_layer._config import find_backend
 from servicex_layer.errors import InvalidArgumentError
-from servicex_layer.graph import UprootLoadLayer
+from servicex_layer.graph import SXFileLayer, UprootLoadLayer
+from servicex_layer.mapping import CallLayer
 
 __all__ = ["RequestSelection", "requests_of"]
 
@@ -44,8 +46,8 @@ def requests_of(arrays_or_requests: Iterable[Any]) -> list[RequestSelection]:
     Parameters
     ----------
     arrays_or_requests : iterable
-        Lazy arrays and other Dask collections made of them, ids of requests of the default
-        backend, and mappings from names to these, such as the result of `deliver`.
+        Lazy arrays, results of `map_files`, other Dask collections made of them, ids of requests of
+        the default backend, and mappings from names to these, such as the result of `deliver`.
 
     Raises
     ------
@@ -84,18 +86,32 @@ def _selections_of_collection(collection: Any, name: str) -> Iterator[RequestSel
     graph: Any = collection.__dask_graph__() if hasattr(collection, "__dask_graph__") else None
     layers = graph.layers.values() if isinstance(graph, HighLevelGraph) else ()
     load_layers = [layer for layer in layers if isinstance(layer, UprootLoadLayer)]
-    if not load_layers:
+    call_layers = [layer for layer in layers if isinstance(layer, CallLayer)]
+    if not load_layers and not call_layers:
         raise InvalidArgumentError(
-            f"{collection!r} has no ServiceX request behind it. Pass arrays of from_servicex or "
-            "collections made of them, before Dask has optimized them, or ids of requests."
+            f"{collection!r} has no ServiceX request behind it. Pass arrays of from_servicex, what "
+            "map_files returns, or collections made of these, before Dask has optimized them, or "
+            "ids of requests."
         )
     keys = set(flatten(collection.__dask_keys__()))  # type: ignore[no-untyped-call]
-    needed_layers = graph.cull(keys).layers
+    # Culling renames layers since Dask 2025.4.1. Blockwise layers keep the name of their output.
+    culled = graph.cull(keys).layers.values()
+    lengths = {layer.output: len(layer) for layer in culled if isinstance(layer, Blockwise)}
     for layer in load_layers:
         files = layer.files
         yield RequestSelection(
             name or files.request_id,
             files.request_id,
             files.backend,
-            len(needed_layers[layer.name]),
+            lengths[layer.name],
         )
+    # A task of a call layer may take several files, each of which counts.
+    samples = {layer.files: layer.sample for layer in call_layers}
+    for layer in culled:
+        if isinstance(layer, SXFileLayer) and layer.name in samples:
+            yield RequestSelection(
+                samples[layer.name] or name or layer.request_id,
+                layer.request_id,
+                layer.backend,
+                len(layer),
+            )

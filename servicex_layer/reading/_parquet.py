@@ -11,8 +11,7 @@ from awkward.forms import Form, RecordForm
 
 from servicex_layer.errors import CorruptResultError
 from servicex_layer.reading._columns import missing_column_error, select_columns
-from servicex_layer.reading._pyarrow_adapter import ArrowFile
-from servicex_layer.transport import ByteSource, Range
+from servicex_layer.transport import ByteFile, ByteSource, Range
 
 __all__ = ["ParquetTable"]
 
@@ -49,7 +48,7 @@ class ParquetTable:
         self._name = file
         self._body = body
         try:
-            self._file = pq.ParquetFile(pa.PythonFile(ArrowFile(body), mode="r"), pre_buffer=True)
+            self._file = pq.ParquetFile(pa.PythonFile(ByteFile(body), mode="r"), pre_buffer=True)
         except (pa.ArrowException, OSError) as error:
             raise self._corrupt(error) from error
         self.entries = self._file.metadata.num_rows

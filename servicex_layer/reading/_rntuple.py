@@ -86,13 +86,14 @@ class Fields:
         return np.diff(lists[lists.fields[0]].layout.offsets.data.materialize())
 
     @cached_property
-    def _keys(self) -> dict[str, None]:
-        return dict.fromkeys(self._ntuple.keys())
+    def _fields(self) -> dict[str, Any]:
+        # Uproot finds no field by its path if a name in the path has a dot, as in xAOD.
+        return dict(self._ntuple.items())
 
     def _field(self, path: str) -> Any:
-        if path not in self._keys:
-            raise missing_column_error(path, self._file, self._keys)
-        return self._ntuple[path]
+        if path not in self._fields:
+            raise missing_column_error(path, self._file, self._fields)
+        return self._fields[path]
 
     def _form(self, field: Any) -> Form:
         form, _ = self._ntuple.to_akform(filter_field=_is_any_of([field]))

@@ -37,10 +37,6 @@ class BackendRows:
         """See `servicex_layer.store.Store.expected_rows`; failed files have rows, too."""
         return status.completed + status.failed
 
-    def now(self) -> datetime:
-        """See `servicex_layer.store.Store.now`."""
-        return self._rest.server_time()
-
 
 class FileUrls(BackendRows):
     """URLs that the backend signs (its capability ``generate_file_urls``)."""

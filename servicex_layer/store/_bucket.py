@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import timedelta
 from typing import Any, TypeVar
 from xml.etree.ElementTree import ParseError
 
@@ -57,14 +55,13 @@ class Bucket:
     def __init__(self, name: str, access: StoreAccess) -> None:
         self.access = access
         self._name = name
-        self._connections = _StoreConnections()
         try:
             self._client = minio.Minio(
                 access.endpoint,
                 access.access_key,
                 access.secret_key,
                 secure=access.secured,
-                http_client=self._connections,
+                http_client=_StoreConnections(),
             )
         except ValueError as error:
             raise ProtocolError(
@@ -96,11 +93,6 @@ class Bucket:
 
         return await self._run(sign_all, "asked for its region")
 
-    def now(self) -> datetime:
-        """Return the time of the store's clock (UTC), as of its last answer; never ahead of it."""
-        lead = self._connections.clock_lead
-        return datetime.fromtimestamp(0, UTC) if lead is None else datetime.now(UTC) + lead
-
     def _list_objects(self) -> list[Object]:
         return list(self._client.list_objects(self._name, recursive=True))
 
@@ -131,9 +123,7 @@ def _explain_errors(function: Callable[[], T], failure: str) -> T:
 
 
 class _StoreConnections(urllib3.PoolManager):
-    """Connections that keep the store's time, and leave retries to the caller."""
-
-    clock_lead: timedelta | None
+    """Connections that leave retries to the caller."""
 
     def __init__(self) -> None:
         timeout = http_timeout()
@@ -142,15 +132,11 @@ class _StoreConnections(urllib3.PoolManager):
             retries=False,
             ssl_context=tls_context(),
         )
-        self.clock_lead = None
 
     def urlopen(self, *args: Any, **kwargs: Any) -> urllib3.BaseHTTPResponse:
         """See `urllib3.PoolManager.urlopen`; redirects are not followed."""
         # A signature for one store must not reach another.
         response = super().urlopen(*args, **{**kwargs, "redirect": False})
-        # The header is older than its arrival, and in whole seconds: never ahead.
-        with suppress(KeyError, ValueError):
-            self.clock_lead = parsedate_to_datetime(response.headers["Date"]) - datetime.now(UTC)
         if response.status in RETRY_STATUSES:
             raise TransientError(
                 f"it answered {response.status} {response.reason or ''}".rstrip(),

@@ -31,7 +31,3 @@ class Store(Protocol):
     def expected_rows(self, status: TransformStatus) -> int:
         """Return how many rows `list_finished` has at least, by the counters of a status."""
         ...
-
-    def now(self) -> datetime:
-        """Return the time (UTC) of the clock that dates the rows; never ahead of it."""
-        ...

@@ -118,10 +118,6 @@ class Listing(Presigned):
         """See `servicex_layer.store.Store.expected_rows`."""
         return status.completed
 
-    def now(self) -> datetime:
-        """See `servicex_layer.store.Store.now`."""
-        return self._bucket.now()
-
     def _row(self, name: str | None, modified: datetime | None, size: int | None) -> ResultRow:
         if name is None or modified is None or size is None:
             raise ProtocolError(

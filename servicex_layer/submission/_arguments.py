@@ -15,11 +15,7 @@ def backend_name(backend: str | None, servicex_name: str | None) -> str | None:
     InvalidArgumentError
         If both are passed.
     """
-    if backend is not None and servicex_name is not None:
-        raise InvalidArgumentError(
-            f"backend={backend!r} and servicex_name={servicex_name!r} are two names of one "
-            "argument. Pass only backend."
-        )
+    _reject_both(backend=backend, servicex_name=servicex_name)
     return servicex_name if backend is None else backend
 
 
@@ -31,11 +27,16 @@ def failure_policy(on_failed: str | None, fail_if_incomplete: bool | None) -> st
     InvalidArgumentError
         If both are passed.
     """
-    if on_failed is not None and fail_if_incomplete is not None:
-        raise InvalidArgumentError(
-            f"on_failed={on_failed!r} and fail_if_incomplete={fail_if_incomplete!r} are two names "
-            "of one argument. Pass only on_failed."
-        )
+    _reject_both(on_failed=on_failed, fail_if_incomplete=fail_if_incomplete)
     if on_failed is None:
         return "raise" if fail_if_incomplete else "skip"
     return on_failed
+
+
+def _reject_both(**names: object) -> None:
+    """Raise if both names of an argument are used; the first one is ours."""
+    if None not in names.values():
+        first, second = (f"{name}={value!r}" for name, value in names.items())
+        raise InvalidArgumentError(
+            f"{first} and {second} are two names of one argument. Pass only {next(iter(names))}."
+        )

@@ -115,7 +115,7 @@ class ObjectBytes:
 
 
 class FileBytes:
-    """One result on a file system that this machine sees, mapped into memory.
+    """One result on a file system that this machine sees, in memory.
 
     Parameters
     ----------
@@ -123,6 +123,9 @@ class FileBytes:
         The result.
     path : str
         Its path.
+    mapped : bool
+        Whether the file is mapped into memory, not read as a whole. Not on Windows: nobody could
+        remove it while an array refers to its bytes.
 
     Raises
     ------
@@ -135,23 +138,28 @@ class FileBytes:
     size: int
     transfer: TransferStats
 
-    def __init__(self, source: ResultSource, path: str) -> None:
+    def __init__(
+        self, source: ResultSource, path: str, *, mapped: bool = os.name == "posix"
+    ) -> None:
         self.transfer = source.transfer
         self._description = source.description
         try:
             with open(path, "rb") as file:  # noqa: PTH123  (a volume's paths may hold anything)
                 self.size = os.fstat(file.fileno()).st_size
                 # An empty file cannot be mapped.
-                mapping = self.size and mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                if mapped and self.size:
+                    body = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+                else:
+                    body = memoryview(file.read())
         except OSError as error:
             raise MissingObjectError(
                 f"{source.description} cannot be read from {path}: {error.strerror}."
             ) from error
         check_size(self.size, source)
-        self._body = memoryview(mapping or b"")
+        self._body = body
 
     def fetch(self, ranges: Iterable[Range]) -> None:
-        """Do nothing: the file is mapped already."""
+        """Do nothing: the file is in memory already."""
 
     def read(self, start: int, stop: int) -> memoryview:
         """Read the bytes from `start` to before `stop`."""

@@ -215,5 +215,6 @@ def _manager(proxy: str | None) -> urllib3.PoolManager:
     return manager
 
 
-# Two processes on one connection would get each other's responses.
-os.register_at_fork(after_in_child=_manager.cache_clear)
+# Two processes on one connection would get each other's responses. Windows has no fork.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_manager.cache_clear)

@@ -6,7 +6,7 @@ import threading
 
 import httpx
 import pytest
-from fake_clock import AutomaticClock  # type: ignore[import-not-found]
+from fake_clock import FakeClock  # type: ignore[import-not-found]
 
 from servicex_layer._config import find_backend
 from servicex_layer._model import Backend
@@ -135,7 +135,7 @@ def test_a_transient_failure_of_the_renewal_is_retried(client_of, call):
         status = next(failures, None) if path == "/token/refresh" else None
         return (status, b"", {}) if status else server(method, path)
 
-    rest = client_of(fail_first, token="refresh", clock=AutomaticClock())
+    rest = client_of(fail_first, token="refresh", clock=FakeClock())
     call(rest, RestClient.capabilities)
     assert server.paths == ["/token/refresh", "/servicex"]
 
@@ -153,7 +153,7 @@ def test_a_rejected_refresh_token_is_sent_once_for_all_calls(service, request_id
 
 
 def test_a_rejected_refresh_token_is_sent_again_after_a_minute(service, request_id):
-    clock = AutomaticClock()
+    clock = FakeClock()
     rest = RestClient(Backend("local", service.url, "bad.secret.token"), 10.0, clock=clock)
     service.traffic.reset()
     for seconds, calls in [(0.0, 1), (59.0, 1), (1.0, 2)]:

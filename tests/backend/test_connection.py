@@ -2,23 +2,16 @@ from __future__ import annotations
 
 import itertools
 import logging
-from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from fake_clock import AutomaticClock  # type: ignore[import-not-found]
+from fake_clock import FakeClock  # type: ignore[import-not-found]
 
-from servicex_layer._config import find_backend
 from servicex_layer._model import Backend
 from servicex_layer.backend import RestClient
 from servicex_layer.errors import BackendError, BackendUnreachableError
-from servicex_layer.local import Faults, LocalServiceX
 
 INFO = b'{"app-version": "2", "capabilities": ["one"]}'
-
-
-def answer_info(*_):
-    return 200, INFO, {}
 
 
 class FlakyServer:
@@ -39,15 +32,13 @@ class FlakyServer:
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 def test_a_transient_failure_is_retried(client_of, call, status):
     numbers = itertools.count()
-    rest = client_of(
-        lambda *_: (status if next(numbers) < 2 else 200, INFO, {}), clock=AutomaticClock()
-    )
+    rest = client_of(lambda *_: (status if next(numbers) < 2 else 200, INFO, {}), clock=FakeClock())
     assert call(rest, RestClient.capabilities) == {"one"}
     assert next(numbers) == 3
 
 
 def test_a_failure_that_lasts_is_an_error_after_the_retry_timeout(client_of, call):
-    clock = AutomaticClock()
+    clock = FakeClock()
     rest = client_of(lambda *_: (503, b"", {}), retry_timeout=5.0, clock=clock)
     start = clock.now
     with pytest.raises(
@@ -56,6 +47,18 @@ def test_a_failure_that_lasts_is_an_error_after_the_retry_timeout(client_of, cal
     ):
         call(rest, RestClient.capabilities)
     assert clock.now - start == pytest.approx(5.0)
+
+
+def test_an_answer_that_cannot_be_decoded_is_retried_and_not_quoted(client_of, call):
+    clock = FakeClock()
+    answer = 200, b"a-secret that is no gzip", {"Content-Encoding": "gzip"}
+    rest = client_of(lambda *_: answer, retry_timeout=5.0, clock=clock)
+    with pytest.raises(
+        BackendUnreachableError, match=r"cut or garbled \(DecodingError\)"
+    ) as caught:
+        call(rest, RestClient.capabilities)
+    assert clock.pauses
+    assert "a-secret" not in str(caught.value)
 
 
 def test_without_a_retry_timeout_there_is_one_attempt(call):
@@ -81,7 +84,7 @@ def test_an_error_with_a_message_is_raised_immediately(client_of, call, status):
 
 
 def test_a_backend_that_has_answered_is_retried_until_it_is_back(client_of, call, caplog):
-    server, clock = FlakyServer(), AutomaticClock()
+    server, clock = FlakyServer(), FakeClock()
     rest = client_of(server, retry_timeout=45.0, outage_timeout=7200.0, clock=clock)
     call(rest, RestClient.capabilities)
     server.is_down = True
@@ -100,7 +103,7 @@ def test_a_backend_that_has_answered_is_retried_until_it_is_back(client_of, call
 
 
 def test_one_long_attempt_is_warned_of_as_well(client_of, call, caplog):
-    server, clock = FlakyServer(), AutomaticClock()
+    server, clock = FlakyServer(), FakeClock()
 
     def answer_slowly(*arguments):
         if server.is_down:
@@ -116,7 +119,7 @@ def test_one_long_attempt_is_warned_of_as_well(client_of, call, caplog):
 
 
 def test_a_short_outage_is_not_warned_of(client_of, call, caplog):
-    server, clock = FlakyServer(), AutomaticClock()
+    server, clock = FlakyServer(), FakeClock()
     rest = client_of(server, retry_timeout=45.0, outage_timeout=7200.0, clock=clock)
     call(rest, RestClient.capabilities)
 
@@ -131,7 +134,7 @@ def test_a_short_outage_is_not_warned_of(client_of, call, caplog):
 
 
 def test_an_outage_ends_in_an_error_when_the_last_answer_is_too_old(client_of, call):
-    server, clock = FlakyServer(), AutomaticClock()
+    server, clock = FlakyServer(), FakeClock()
     rest = client_of(server, retry_timeout=45.0, outage_timeout=600.0, clock=clock)
     call(rest, RestClient.capabilities)
     answered = clock.now
@@ -143,7 +146,7 @@ def test_an_outage_ends_in_an_error_when_the_last_answer_is_too_old(client_of, c
 
 
 def test_calls_that_queued_during_an_outage_are_tried_once(client_of, call):
-    server, clock = FlakyServer(), AutomaticClock()
+    server, clock = FlakyServer(), FakeClock()
     rest = client_of(server, retry_timeout=45.0, clock=clock)
     server.is_down = True
     with pytest.raises(BackendUnreachableError):
@@ -157,7 +160,7 @@ def test_calls_that_queued_during_an_outage_are_tried_once(client_of, call):
 
 
 def test_an_outage_without_a_timeout_is_waited_out(client_of, call):
-    server, clock = FlakyServer(), AutomaticClock()
+    server, clock = FlakyServer(), FakeClock()
     rest = client_of(server, retry_timeout=45.0, outage_timeout=None, clock=clock)
     call(rest, RestClient.capabilities)
     server.is_down = True
@@ -172,7 +175,7 @@ def test_an_outage_without_a_timeout_is_waited_out(client_of, call):
 
 
 def test_timeouts_can_be_changed(client_of, call):
-    server, clock = FlakyServer(), AutomaticClock()
+    server, clock = FlakyServer(), FakeClock()
     rest = client_of(server, retry_timeout=5.0, clock=clock)
     rest.configure(50.0, 0.0)
     server.is_down = True
@@ -207,28 +210,6 @@ def test_a_redirect_is_not_followed(client_of, serve, call, status, token):
         call(rest, RestClient.capabilities)
     assert "secret" not in str(caught.value)
     assert not redirected
-
-
-# The server's clock
-
-
-def test_the_servers_time_comes_from_its_last_answer(call):
-    with LocalServiceX(faults=Faults(clock_offset=1000.0)) as service:
-        rest = RestClient(find_backend(config_path=service.servicex_yaml), 10.0)
-        before = datetime.now(UTC)
-        call(rest, RestClient.capabilities)
-        elapsed = datetime.now(UTC) - before
-        lead = rest.server_time() - datetime.now(UTC)
-    never_ahead = timedelta(seconds=1000)
-    assert never_ahead - timedelta(seconds=2) - elapsed < lead <= never_ahead
-
-
-@pytest.mark.parametrize("date", ["soon", "Sun, 22 Nov 2026 20:00:00 -0000", "1 Jan 0001 00:00"])
-def test_an_invalid_date_leaves_the_clock_of_this_machine(client_of, call, date):
-    rest = client_of(lambda *_: (200, INFO, {"Date": date}))
-    call(rest, RestClient.capabilities)
-    # An earlier `Date` that http.server sends by itself is in whole seconds.
-    assert abs(rest.server_time() - datetime.now(UTC)) < timedelta(seconds=60)
 
 
 # Connections and logs

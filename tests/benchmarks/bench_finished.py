@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import resource
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -81,7 +81,12 @@ def _import_readers() -> None:
 
 
 def _own_peak_memory() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    if sys.platform == "win32":
+        return float("nan")
+    else:  # noqa: RET505  (mypy would call it unreachable on Windows)
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
 def main() -> None:

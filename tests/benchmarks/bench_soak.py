@@ -160,7 +160,7 @@ def killed_workers(client: Client, spared_pid: int) -> Iterator[list[int]]:
             pids = ready_worker_pids(client)
             if len(pids) == _WORKERS:
                 killed_pids.append(generator.choice(sorted(pids - {spared_pid})))
-                os.kill(killed_pids[-1], signal.SIGKILL)
+                os.kill(killed_pids[-1], getattr(signal, "SIGKILL", signal.SIGTERM))
 
     thread = threading.Thread(target=kill)
     thread.start()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +18,8 @@ def jets(tmp_path: Path) -> list[str]:
     """Write two files with a jagged column, a flat column, and an empty tree beside theirs."""
     paths = []
     for number in range(2):
-        path = tmp_path / f"jets:{number}.root"
+        # A name with a colon, where there can be one.
+        path = tmp_path / f"jets{'-' if sys.platform == 'win32' else ':'}{number}.root"
         with uproot.recreate(path) as file:
             tree = file.mktree("treeme", {"JetPt": "var * float64", "met": "float64"})
             tree.extend(

@@ -1,7 +1,7 @@
 """Run every block of Python in the documentation, and every call of the program.
 
 The blocks of a page run in order, in one namespace, in a directory with a few ROOT files. A
-ServiceX has a request for these files.
+ServiceX has a request for these files, except for pages that begin without one.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -64,6 +66,9 @@ SYBIL = Sybil(
         CodeBlockParser(language="console", evaluator=call_program),
     ]
 )
+
+# These start a ServiceX of their own; only then do they go on with a request of yours.
+SELF_CONTAINED = {"README", "first-steps", "index"}
 
 PAGES = [
     page
@@ -130,16 +135,23 @@ def namespace(
         # the official client downloads from an S3 store only
         own = LocalServiceX(store="s3") if page.stem == "moving" else None
         service = shared_service if own is None else stack.enter_context(own)
-        use_service(service)
-        request_id = service.submit(files, tree="treeme")
-        until(lambda: asyncio.run(get_status(find_backend(), request_id)).is_terminal)
+
+        def submit_your_request() -> str:
+            use_service(service)
+            request_id = service.submit(files, tree="treeme")
+            until(lambda: asyncio.run(get_status(find_backend(), request_id)).is_terminal)
+            return request_id
+
+        if page.stem in SELF_CONTAINED:
+            yield {"submit_your_request": submit_your_request}
+            return
+        request_id = submit_your_request()
         columns = "{JetPt: var * float64, JetEta: var * float64, met: float32}"
         yield {
             "service": service,
             "SERVICEX_YAML": service.servicex_yaml,
             "FILES": files,
             "request_id": request_id,
-            "FIRST_REQUEST": request_id,
             "npartitions": 2,
             "form": columns,
             "events": sxl.from_servicex(request_id, form=columns),
@@ -157,3 +169,25 @@ def test_every_block_runs(page: Path, namespace: dict[str, Any]):
     document.namespace.update(namespace)
     for example in document.examples():
         example.evaluate()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+def test_the_first_example_runs_as_a_script(page: str, tmp_path: Path):
+    example = next(iter(SYBIL.parse(ROOT / page).examples()))
+    script = tmp_path / "example.py"
+    script.write_text(example.parsed)
+    run = subprocess.run(  # noqa: S603  (our own page)
+        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert run.stdout.strip() == "[150, 120]", run.stderr
+
+
+def test_the_landing_page_and_the_readme_have_the_same_example():
+    readme, index = (SYBIL.parse(ROOT / page) for page in ("README.md", "docs/index.md"))
+    assert next(iter(readme.examples())).parsed == next(iter(index.examples())).parsed
+
+
+def test_the_api_pages_have_every_public_name():
+    pages = "".join(path.read_text() for path in (ROOT / "docs" / "api").glob("*.md"))
+    names = set(sxl.__all__) - {"__version__"}
+    assert {name for name in names if not re.search(rf"servicex_layer\.{name}\b", pages)} == set()

@@ -12,16 +12,16 @@ import pytest
 
 from servicex_layer.errors import ServiceXLayerError
 from servicex_layer.feed._child import feed_of_parent
-from servicex_layer.feed._request import RequestRef
+from servicex_layer.feed._request import RequestAddress
 
 URL = "http://a-backend"
-# What the child runs: it makes the request itself, as pickling one would prepare a real parent.
+# What the child runs.
 ASK = """
 from servicex_layer.errors import ServiceXLayerError
 from servicex_layer.feed._child import feed_of_parent
-from servicex_layer.feed._request import RequestRef
+from servicex_layer.feed._request import RequestAddress
 try:
-    source = feed_of_parent(RequestRef("a-request", "http://a-backend", parent))
+    source = feed_of_parent(RequestAddress("a-request", "http://a-backend", parent))
     pipe.send(source and source.submit(source.get(0, 1)).result())
 except ServiceXLayerError as error:
     pipe.send(error)
@@ -29,12 +29,12 @@ except ServiceXLayerError as error:
 
 
 @pytest.fixture
-def ask() -> Iterator[Callable[[tuple[int, Any]], Connection]]:
+def ask() -> Iterator[Callable[[tuple[int, Any]], Any]]:
     """Ask for a file in a child, of a parent with this process id and address."""
     context = multiprocessing.get_context("spawn")
     children = []
 
-    def ask(parent: tuple[int, Any]) -> Connection:
+    def ask(parent: tuple[int, Any]) -> Any:
         here, there = context.Pipe()
         child = context.Process(target=exec, args=(ASK, {"parent": parent, "pipe": there}))
         child.start()
@@ -61,7 +61,7 @@ def listener() -> Iterator[Listener]:
 
 
 def test_a_process_without_a_parent_is_a_session_of_its_own():
-    assert feed_of_parent(RequestRef("a-request", URL, (os.getpid(), "an-address"))) is None
+    assert feed_of_parent(RequestAddress("a-request", URL, (os.getpid(), "an-address"))) is None
 
 
 def test_a_request_that_no_parent_pickled_is_one_of_a_session_of_its_own(ask: Any):

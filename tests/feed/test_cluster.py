@@ -12,6 +12,7 @@ from functools import partial
 
 import dask
 import pytest
+from ctrl_c import press_ctrl_c  # type: ignore[import-not-found]
 from dask.base import compute
 from dask.highlevelgraph import HighLevelGraph
 from dask_awkward.lib.core import new_array_object
@@ -123,7 +124,7 @@ def test_a_worker_that_is_killed_while_it_waits_changes_nothing(
     for pid in cluster.run(os.getpid).values():
         until(lambda: waiting_tasks(cluster) == 3)
         before = set(cluster.scheduler_info()["workers"])
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))
         until(partial(are_replaced, cluster, before))
     for index in (1, 0, 2):
         service.release(request_id, index)
@@ -158,7 +159,7 @@ def _die_once(partition, path):
             pass
     except FileExistsError:
         return partition
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
     return partition
 
 
@@ -419,7 +420,7 @@ def test_ctrl_c_ends_the_wait(service, submit, inputs, until):
 
 
 def _interrupt():
-    os.kill(os.getpid(), signal.SIGINT)
+    press_ctrl_c()
 
 
 @pytest.mark.every_scheduler

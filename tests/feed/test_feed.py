@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from fake_clock import AutomaticClock  # type: ignore[import-not-found]
+from fake_clock import FakeClock  # type: ignore[import-not-found]
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -77,9 +77,6 @@ class ModelServer:
     async def capabilities(self):
         return {"poll_local_transformation_results", "generate_file_urls"}
 
-    def server_time(self):
-        return EPOCH + timedelta(seconds=self.now)
-
     async def status(self, request_id):
         await asyncio.sleep(0)
         self.asked += 1
@@ -132,7 +129,7 @@ def a_feed(server, *, order=b"", warn=None, clock=None, **settings):
         replace(defaults, **settings),
         order=order,
         warn=warn or ignore,
-        clock=clock or AutomaticClock(),
+        clock=clock or FakeClock(),
     )
 
 
@@ -293,7 +290,7 @@ def test_rows_on_the_wire_grow_with_the_files_not_with_the_polls(late):
 
 
 def test_polling_backs_off_with_time_but_not_beyond_the_longest_interval():
-    clock = AutomaticClock()
+    clock = FakeClock()
     # One more file with each poll.
     script = [Scripted(created=i, late=0, lag=0, success=True) for i in range(400)]
 
@@ -313,7 +310,7 @@ def test_polling_backs_off_with_time_but_not_beyond_the_longest_interval():
     )
 
 
-class SleepingMachine(AutomaticClock):  # type: ignore[misc]
+class SleepingMachine(FakeClock):  # type: ignore[misc]
     """The clock of a machine that sleeps three hours in each of its pauses."""
 
     async def sleep(self, seconds):
@@ -339,7 +336,7 @@ def test_the_time_for_which_the_machine_slept_is_no_timeout():
 
 
 def test_the_time_that_was_waited_is_a_timeout():
-    clock = AutomaticClock()
+    clock = FakeClock()
 
     async def observe():
         feed = a_feed(

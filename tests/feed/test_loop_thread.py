@@ -3,16 +3,16 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import multiprocessing
-import os
-import signal
 import subprocess
 import sys
 import threading
 from multiprocessing.connection import Connection
+from typing import Any
 
 import pytest
+from ctrl_c import press_ctrl_c  # type: ignore[import-not-found]
 
-from servicex_layer.feed import loop_thread
+from servicex_layer.feed import interruptible_result, loop_thread
 
 
 async def answer() -> int:
@@ -75,7 +75,7 @@ def test_a_coroutine_that_cancels_itself_cancels_its_future():
 
 def test_ctrl_c_cancels_the_coroutine():
     async def interrupt() -> None:
-        os.kill(os.getpid(), signal.SIGINT)
+        press_ctrl_c()
         await never()
 
     with pytest.raises(KeyboardInterrupt):
@@ -114,9 +114,10 @@ def send_thread_name(connection: Connection) -> None:
 
 # Python 3.12 warns of a fork beside threads, which is what this test is about.
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
 def test_a_forked_child_has_a_loop_of_its_own():
     assert loop_thread().run(answer()) == 42
-    context = multiprocessing.get_context("fork")
+    context: Any = multiprocessing.get_context("fork")
     here, there = context.Pipe()
     child = context.Process(target=send_thread_name, args=(there,))
     child.start()
@@ -146,3 +147,41 @@ waiting.wait()
 print("over")
 """
     assert run_script(script).split() == ["over"]
+
+
+def test_a_wait_in_short_pieces_returns_results_and_errors_alike():
+    async def fail_later() -> None:
+        await asyncio.sleep(0.03)
+        raise TimeoutError("of the coroutine")
+
+    async def answer_later() -> int:
+        await asyncio.sleep(0.03)
+        return 42
+
+    submit = loop_thread().submit
+    assert interruptible_result(submit(answer_later()), longest_wait=0.001) == 42
+    with pytest.raises(TimeoutError, match="of the coroutine"):
+        interruptible_result(submit(fail_later()), longest_wait=0.001)
+    cancelled = submit(never())
+    cancelled.cancel()
+    with pytest.raises(concurrent.futures.CancelledError):
+        interruptible_result(cancelled, longest_wait=0.001)
+
+
+def test_the_loop_is_made_in_its_own_thread():
+    # On Windows, one made in the main thread takes over Ctrl-C.
+    script = """
+import asyncio, threading
+makers = []
+class Policy(asyncio.DefaultEventLoopPolicy):
+    def new_event_loop(self):
+        makers.append(threading.current_thread().name)
+        return super().new_event_loop()
+asyncio.set_event_loop_policy(Policy())
+from servicex_layer.feed import loop_thread
+async def answer():
+    return 42
+loop_thread().run(answer())
+print(*makers)
+"""
+    assert run_script(script).split() == ["servicex-layer"]

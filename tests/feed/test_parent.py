@@ -15,7 +15,8 @@ import pytest
 
 from servicex_layer._config import find_backend
 from servicex_layer.errors import UnknownRequestError
-from servicex_layer.feed import RequestRef, loop_thread, process_feed
+from servicex_layer.feed import RequestRef, progress_source
+from servicex_layer.feed._session import process_feed
 from servicex_layer.local import LocalServiceX
 
 # What the child runs: it asks for all 4 files, one after the other.
@@ -33,7 +34,8 @@ for number in range(4):
     pipe.send("recorded")
 """
 
-Start = Callable[[RequestRef], tuple[BaseProcess, Connection]]
+# On Windows, a pipe's connection has a class of its own.
+Start = Callable[[RequestRef], tuple[BaseProcess, Any]]
 
 
 @pytest.fixture
@@ -42,7 +44,8 @@ def start() -> Iterator[Start]:
     context = multiprocessing.get_context("spawn")
     children = []
 
-    def start(request: RequestRef) -> tuple[BaseProcess, Connection]:
+    def start(request: RequestRef) -> tuple[BaseProcess, Any]:
+        here: Any
         here, there = context.Pipe()
         child = context.Process(target=exec, args=(ASK, {"request": request, "pipe": there}))
         child.start()
@@ -85,17 +88,17 @@ def test_what_a_child_reads_counts_as_read(
 ):
     request_id = finished(inputs)
     _, pipe = start(RequestRef(request_id))
-    progress = process_feed(request_id, find_backend()).read_progress
+    source = progress_source(request_id, None)
 
-    async def reads() -> tuple[int, int]:
-        now = progress.get(0)
+    def reads() -> tuple[int, int]:
+        now = source.read(0)
         return now.read, now.received
 
     for _ in range(4):
         receive(pipe)
         receive(pipe)
-    until(lambda: loop_thread().run(reads()) == (4, 400))
-    loop_thread().run(progress.close())
+    until(lambda: reads() == (4, 400))
+    source.close()
 
 
 def test_a_child_raises_the_error_of_its_parents_feed(start: Start, service: LocalServiceX):
@@ -116,7 +119,7 @@ def test_a_dead_child_ends_its_waits_in_the_parent(
     parent = process_feed(request_id, find_backend())
     until(lambda: parent.is_polling)
     assert child.pid is not None
-    os.kill(child.pid, signal.SIGKILL)
+    os.kill(child.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
     until(lambda: not parent.is_polling)
 
 

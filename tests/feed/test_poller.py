@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from fake_clock import AutomaticClock  # type: ignore[import-not-found]
+from fake_clock import FakeClock  # type: ignore[import-not-found]
 
 from servicex_layer._config import Polling
 from servicex_layer._model import ResultFile, ResultRow, TransformStatus
@@ -25,9 +25,6 @@ class AStore:
     def expected_rows(self, status: TransformStatus) -> int:
         return status.completed + (0 if self.eventually_consistent else status.failed)
 
-    def now(self) -> datetime:
-        return TIME
-
 
 def status_of(word: str, completed: int, files: int = 20) -> TransformStatus:
     return TransformStatus("a-request", word, files=files, completed=completed, failed=0)
@@ -40,7 +37,7 @@ class Session:
         store: object = AStore(eventually_consistent=eventually_consistent)
         self.listing = open_listing(store)  # type: ignore[arg-type]
         self.ledger = Ledger()
-        self.clock = AutomaticClock()
+        self.clock = FakeClock()
         self.poller = Poller("a-request", self.ledger, POLLING, self.clock)
         self._calls = self.poller.calls()
 

@@ -7,6 +7,7 @@ import pytest
 
 from servicex_layer._model import NoFile, ResultFile, TransformStatus
 from servicex_layer.errors import (
+    CompletionOrderError,
     FailedFilesError,
     PartitionCountError,
     ProtocolError,
@@ -98,6 +99,13 @@ def test_an_object_that_is_not_counted_is_pending_if_it_may_be_no_result():
             "Nothing is known of the others",
         ),
         (replace(ENDED, withdrawn=("0.root",)), 4, 1.0, ProtocolError, r"not any more: 0\.root"),
+        (
+            replace(ENDED, files=(FILES[0], None, FILES[2])),
+            4,
+            1.0,
+            CompletionOrderError,
+            "has as partition 1, so results of the two can't be combined",
+        ),
     ],
 )
 def test_a_request_that_can_give_no_right_result_is_an_error(

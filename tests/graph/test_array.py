@@ -30,10 +30,7 @@ def test_a_real_file_is_computed_while_its_request_runs(
     atlas: list[Path],
     scheduler: str,
     in_thread: Any,
-    monkeypatch: pytest.MonkeyPatch,
 ):
-    # Processes that share no feed number a file only after this time.
-    monkeypatch.setenv("DASK_SERVICEX_LAYER__SETTLE", "100ms")
     request_id = submit(atlas, "treeme")
     service.release(request_id, 3)
     events = from_servicex(request_id, form="{JetPt: var * float64}")

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-import os
 import pickle
-import signal
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,23 +123,13 @@ def waits(client: Client) -> int:
 def test_ctrl_c_ends_the_wait(
     kind: str,
     scheduler: str,
-    service: LocalServiceX,
     submit: Callable[..., str],
     inputs: list[Path],
-    in_thread: Any,
-    until: Any,
+    interrupt: Callable[[Callable[[], Any]], None],
 ):
     collection = FUSED[kind](submit(inputs))
-    before = service.traffic.calls["status"]
-
-    def interrupt() -> None:
-        until(lambda: service.traffic.calls["status"] >= before + 2)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    sent = in_thread(interrupt)
     with pytest.raises(KeyboardInterrupt):
-        collection.compute(scheduler=scheduler)
-    sent()
+        interrupt(partial(collection.compute, scheduler=scheduler))
 
 
 def raise_lookup_error(events: Any) -> Any:

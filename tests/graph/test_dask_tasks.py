@@ -9,12 +9,23 @@ from dask._task_spec import fuse_linear_task_spec
 from dask.blockwise import Blockwise
 from dask.local import get_sync
 
-from servicex_layer.graph._dask_tasks import call, call_with_blocks, reference, wait
+from servicex_layer.graph._dask_tasks import (
+    call_with_blocks,
+    call_with_results,
+    reference,
+    wait,
+)
 
 
-def test_dask_runs_a_call():
-    task = call(("sum", 0), operator.add, 1, 2)
-    assert get_sync({task.key: task}, task.key) == 3
+def test_dask_calls_a_function_with_the_results_of_other_tasks():
+    task = call_with_results("difference", operator.sub, [("number", 0), ("number", 1)])
+    graph = {("number", 0): 5, ("number", 1): 7, task.key: task}
+    assert get_sync(graph, task.key) == -2
+
+
+def test_dask_gives_a_task_the_result_that_an_argument_refers_to():
+    task = wait("sum", operator.add, 1, reference("number"))
+    assert get_sync({"number": 2, "sum": task}, "sum") == 3
 
 
 def test_dask_gives_each_task_of_a_blockwise_layer_its_block():
@@ -31,11 +42,11 @@ def test_dask_gives_each_task_of_a_blockwise_layer_its_block():
 
 def test_dask_fuses_no_wait_with_what_follows():
     def graph_with(first: Any) -> dict[Any, Any]:
-        second = call("second", operator.neg, reference("first"))
-        third = call("third", operator.neg, reference("second"))
+        second = call_with_results("second", operator.neg, ["first"])
+        third = call_with_results("third", operator.neg, ["second"])
         return {"first": first, "second": second, "third": third}
 
-    fused = fuse_linear_task_spec(graph_with(call("first", int)), {"third"})
+    fused = fuse_linear_task_spec(graph_with(call_with_results("first", int, [])), {"third"})
     assert "first" not in fused
     apart = fuse_linear_task_spec(graph_with(wait("first", int)), {"third"})
     assert apart["first"].key == "first"

@@ -175,9 +175,8 @@ def test_an_empty_partition_has_the_behavior_of_its_records(
 @pytest.mark.every_scheduler
 @pytest.mark.parametrize("kind", ROOT_FORMATS)
 def test_a_mapping_presents_columns_in_its_form(
-    finished: Callable[..., str], nano: list[Path], scheduler: str, kind: str, monkeypatch: Any
+    finished: Callable[..., str], nano: list[Path], scheduler: str, kind: str
 ):
-    monkeypatch.setenv("DASK_SERVICEX_LAYER__SETTLE", "100ms")
     request_id = finished(nano, "Events", result_format=kind)
     events = from_servicex(request_id, form_mapping=NestMuons())
     assert events.fields == ["Muon", "run"]
@@ -291,6 +290,30 @@ def test_a_mapping_can_replace_unread_buffers(finished: Callable[..., str], nano
     assert set(ak.flatten(layer.io_func(0).Muon.pt)) == {7}
 
 
+@pytest.mark.parametrize("kind", ROOT_FORMATS)
+def test_a_mapping_reads_what_its_projection_missed(
+    finished: Callable[..., str], nano: list[Path], kind: str
+):
+    request_id = finished(nano, "Events", result_format=kind)
+    events = from_servicex(request_id, form=FORM, form_mapping=NestMuons())
+    layer = load_layer(events).project_manually(frozenset({"run"}))
+    partition = cloudpickle.loads(cloudpickle.dumps(layer.io_func(0)))
+    whole = load_layer(events).io_func(0)
+    assert partition.run.to_list() == whole.run.to_list()
+    assert partition.Muon.px.to_list() == whole.Muon.px.to_list()
+    assert ak.num(partition.Muon).to_list() == ak.num(whole.Muon).to_list()
+
+
+def test_a_mapping_checks_the_types_of_what_it_reads_late(
+    finished: Callable[..., str], nano: list[Path]
+):
+    form = FORM.replace("Muon_pt: var * float32", "Muon_pt: var * float64")
+    events = from_servicex(finished(nano, "Events"), form=form, form_mapping=NestMuons())
+    partition = load_layer(events).project_manually(frozenset({"nMuon"})).io_func(0)
+    with pytest.raises(SchemaMismatchError, match=r"column 'Muon_pt'.* float32.* says float64"):
+        ak.sum(partition.Muon.pt)
+
+
 def test_a_behavior_is_added_to_that_of_the_mapping(finished: Callable[..., str], nano: list[Path]):
     request_id = finished(nano, "Events")
     events = from_servicex(request_id, form_mapping=NestMuons(), behavior={"mine": 1})
@@ -343,6 +366,15 @@ def test_a_mapping_must_be_callable():
     mapping: Any = {"Muon_pt": "pt"}
     with pytest.raises(InvalidArgumentError, match=r"form_mapping=.*'pt'"):
         UprootLoadLayer(SXFileLayer("R", 2), form=FORM, form_mapping=mapping)
+
+
+def test_a_class_is_no_form_mapping():
+    schema: Any = pytest.importorskip("coffea.nanoevents").NanoAODSchema
+    # Nothing is asked of the backend: there is none.
+    with pytest.raises(InvalidArgumentError, match=r"nanoevents\(request_id, NanoAODSchema\)"):
+        from_servicex("5f1c0d3e", form_mapping=schema)
+    with pytest.raises(InvalidArgumentError, match="form_mapping=NanoAODSchema is a class"):
+        UprootLoadLayer(SXFileLayer("R", 2), form=FORM, form_mapping=schema)
 
 
 # coffea

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from dask.local import get_sync
 
-from servicex_layer.graph._dask_tasks import call, reference
+from servicex_layer.graph._dask_tasks import call_with_results
 from servicex_layer.graph._task_keys import rename_keys
 
 
@@ -17,7 +17,7 @@ def rename(key: Any) -> Any:
 @pytest.mark.parametrize(
     "task",
     [
-        call("sum", operator.add, reference(("old", 0)), reference(("other", 0))),
+        call_with_results("sum", operator.add, [("old", 0), ("other", 0)]),
         (operator.add, ("old", 0), ("other", 0)),
         (sum, [("old", 0), ("other", 0)]),
     ],

@@ -1,4 +1,4 @@
-"""If anything fails, the result is right or the error says what to do: see `docs/failures.md`."""
+"""If anything fails, the result is right or the error says what to do: see `docs/faults.md`."""
 
 from __future__ import annotations
 

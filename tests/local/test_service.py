@@ -257,6 +257,7 @@ def test_missing_extra_is_an_import_error():
 # The program
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a signal ends any process of Windows")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_serve_runs_until_a_signal(number, tmp_path):
     options = ["--directory", str(tmp_path), "--authentication", "--delay", "0.1"]

@@ -14,7 +14,7 @@ async def _run_three_jobs(source, directory):
         job = Job(str(source), '[{"treename": "events"}]', str(directory / "out"), "root-file")
         before = await worker.run(job)
         assert worker.pid is not None
-        os.kill(worker.pid, signal.SIGKILL)
+        os.kill(worker.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
         return before, await worker.run(job), await worker.run(job)
     finally:
         await worker.kill()

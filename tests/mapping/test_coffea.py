@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -10,13 +10,12 @@ from typing import Any
 
 import awkward as ak
 import dask
-import fsspec
 import hist
 import numpy as np
 import pytest
 import uproot
 from coffea import processor
-from coffea.nanoevents import BaseSchema, NanoAODSchema
+from coffea.nanoevents import BaseSchema, NanoAODSchema, NanoEventsFactory, PHYSLITESchema
 from distributed import Client, LocalCluster
 
 import servicex_layer as sxl
@@ -24,6 +23,7 @@ from servicex_layer.errors import (
     FailedFilesError,
     FunctionError,
     InvalidArgumentError,
+    MissingExtraError,
     NoTreeError,
     SchemaMismatchError,
 )
@@ -109,11 +109,11 @@ def check_every_way(
     result = mapped.compute()["dimuon"]["dimuon"]
     assert result["processed"]
     check(result, expected)
-    if result_format == "parquet":
-        return  # coffea's Runner and form mappings read ROOT files
-    run = processor.Runner(executor, schema=NanoAODSchema)
+    file_format = "parquet" if result_format == "parquet" else "root"
+    run = processor.Runner(executor, schema=NanoAODSchema, format=file_format)
     check(run(sxl.work_items(samples), MuonsAndJets())["dimuon"], expected)
-    check(array_histogram(samples["dimuon"]), expected)
+    if result_format != "parquet":
+        check(array_histogram(samples["dimuon"]), expected)
 
 
 @pytest.mark.parametrize("way", ["map_files", "Runner"])
@@ -151,6 +151,25 @@ def test_a_processor_starts_with_the_first_finished_file(
     assert result()[request_id]["events"] == 120
 
 
+@pytest.mark.filterwarnings("ignore::servicex_layer.errors.FailedFilesWarning")
+@pytest.mark.parametrize("scheduler", ["threads", "cluster_of_processes"], indirect=True)
+def test_a_processor_leaves_out_the_failed_files_of_each_sample(
+    use_service: Callable[[LocalServiceX], None],
+    nano: list[Path],
+    nanoaod_columns: list[str],
+    scheduler: str,
+):
+    with LocalServiceX(faults=Faults(failing={1})) as service:
+        use_service(service)
+        samples = {
+            name: service.submit(nano[:files], tree="Events", columns=nanoaod_columns)
+            for name, files in (("a", 3), ("b", 2))
+        }
+        mapped = sxl.map_files(MuonsAndJets(), samples, schema=NanoAODSchema)
+        result = mapped.compute()
+    assert {name: result[name][name]["events"] for name in samples} == {"a": 80, "b": 40}
+
+
 # map_files with a schema
 
 
@@ -173,6 +192,26 @@ def test_base_schema_shows_the_columns(
         lambda events: float(ak.sum(events.x) + ak.sum(events.v)), request_id, schema=BaseSchema
     )
     assert mapped.compute() == 6180 + 9 * 8
+
+
+@pytest.mark.parametrize("result_format", FORMATS)
+def test_physlite_schema_collects_the_columns(
+    finished: Callable[..., str], tmp_path: Path, write_file: Any, result_format: str
+):
+    values = ak.Array([[60.0, 50.0], [], [40.0]])
+    fields = {"pt": values, "eta": values / 100, "phi": values / 50, "m": values / 10}
+    columns = {f"AnalysisElectronsAuxDyn.{name}": field for name, field in fields.items()}
+    path = write_file(tmp_path / "physlite.root", CollectionTree=columns)
+
+    def electrons(events: Any) -> list[Any]:
+        return [events.Electrons.pt.to_list(), ak.sum(events.Electrons.mass)]
+
+    request_id = finished([path], "CollectionTree", result_format=result_format)
+    plain = NanoEventsFactory.from_root(
+        {str(path): "CollectionTree"}, schemaclass=PHYSLITESchema
+    ).events()
+    mapped = sxl.map_files(electrons, request_id, schema=PHYSLITESchema)
+    assert mapped.compute() == electrons(plain)
 
 
 class NeedsWeights(BaseSchema):  # type: ignore[misc]
@@ -240,7 +279,38 @@ def test_a_processor_costs_the_bytes_of_an_array(
     assert ak.sum(mapped_records.read) <= 1.1 * ak.sum(records.read)
 
 
-# Runner and the file system
+class Count(processor.ProcessorABC):  # type: ignore[misc]
+    """Counts events and says that it is done."""
+
+    def process(self, events: Any) -> dict[str, Any]:
+        return {"events": len(events)}
+
+    def postprocess(self, accumulator: dict[str, Any]) -> None:
+        accumulator["is_done"] = True
+
+
+def test_a_processor_may_change_its_result_at_the_end(
+    finished: Callable[..., str], inputs: list[Path]
+):
+    mapped = sxl.map_files(Count(), finished(inputs))
+    assert mapped.compute(scheduler="sync") == {"events": 40, "is_done": True}
+
+
+def test_an_error_at_the_end_of_a_processor_names_the_request(
+    finished: Callable[..., str], inputs: list[Path]
+):
+    class FailAtTheEnd(Count):
+        def postprocess(self, accumulator: dict[str, Any]) -> None:
+            raise ValueError(f"{accumulator['events']} events are too few")
+
+    request_id = finished(inputs)
+    mapped = sxl.map_files(FailAtTheEnd(), request_id)
+    message = f"Request {request_id}: postprocess failed: ValueError: 40 events are too few"
+    with pytest.raises(FunctionError, match=message):
+        mapped.compute(scheduler="sync")
+
+
+# Runner
 
 
 def test_the_nth_url_is_the_nth_finished_file(
@@ -258,34 +328,6 @@ def test_the_nth_url_is_the_nth_finished_file(
     service.release(request_id, 1)
     assert x()[0] == 100
     assert read_x(first.filename)[0] == 300
-
-
-def test_results_can_be_read_as_files(
-    finished: Callable[..., str], inputs: list[Path], stored: Any
-):
-    request_id = finished(inputs)
-    content = stored(request_id, 2).read_bytes()
-    url = f"servicex://{request_id}/2-of-4"
-    files = fsspec.filesystem("servicex")
-    assert files.exists(url)
-    assert files.size(url) == len(content)
-    assert files.cat(url) == content
-    assert files.info(url)["input"] == str(inputs[2])
-    assert files.cat_ranges([url, url], [0, 5], [4, 1_000_000]) == [content[:4], content[5:]]
-    with pytest.raises(InvalidArgumentError, match="can only be read"):
-        files.open(url, "wb")
-    files.close()
-    with pickle.loads(pickle.dumps(fsspec.open(url))) as file:  # noqa: S301
-        file.seek(-10, 2)
-        assert file.read() == content[-10:]
-        assert file.seek(3) == file.tell() == 3
-        assert file.read(4) == content[3:7]
-
-
-@pytest.mark.parametrize("path", ["5f1c0d3e", "5f1c0d3e/1", "a@b@5f1c0d3e/1-of-2", "x/a-of-b"])
-def test_a_url_of_another_form_is_an_error(path: str):
-    with pytest.raises(InvalidArgumentError, match="must be servicex://backend@request/N-of-M"):
-        fsspec.open(f"servicex://{path}").open()
 
 
 @pytest.mark.filterwarnings("ignore::servicex_layer.errors.FailedFilesWarning")
@@ -308,15 +350,12 @@ def test_runner_skips_failed_files(
             strict(items, count)
 
 
-def test_work_items_find_the_tree_and_need_root_files(
-    finished: Callable[..., str], inputs: list[Path]
-):
+def test_work_items_find_the_tree(finished: Callable[..., str], inputs: list[Path]):
     (item,) = sxl.work_items(finished(inputs[:1]), metadata={"year": 2018})
     assert (item.treename, item.usermeta["year"]) == ("events", 2018)
     assert sxl.work_items(finished([])) == []
-    parquet = finished(inputs[:1], result_format="parquet")
-    with pytest.raises(InvalidArgumentError, match="are Parquet files"):
-        sxl.work_items(parquet)
+    (item,) = sxl.work_items(finished(inputs[:1], result_format="parquet"))
+    assert item.treename == ""
 
 
 @pytest.mark.filterwarnings("ignore::servicex_layer.errors.FailedFilesWarning")
@@ -332,6 +371,44 @@ def test_work_items_of_a_request_without_finished_files(
 # nanoevents
 
 
+MUON_PT = [[30.0, 20.0], [], [50.0]]
+
+
+@pytest.fixture
+def muons(finished: Callable[..., str], tmp_path: Path, write_file: Callable[..., Path]) -> str:
+    """Return a finished request with a file of muons, named as in NanoAOD."""
+    muons = {name: ak.Array([[0.1, 0.2], [], [0.3]]) for name in ("eta", "phi", "mass")}
+    muons |= {"pt": ak.Array(MUON_PT), "charge": ak.Array([[1, -1], [], [1]])}
+    ids = {name: np.arange(3) for name in ("run", "luminosityBlock", "event")}
+    path = write_file(tmp_path / "muons.root", Events={**ids, "Muon": ak.zip(muons)})
+    return finished([path], "Events", columns=[*ids, "nMuon", *(f"Muon_{name}" for name in muons)])
+
+
+def test_nanoevents_have_collections(muons: str):
+    events: Any = sxl.nanoevents(muons, metadata={"year": 2018})
+    assert events.metadata["year"] == 2018
+    positive = events.Muon[events.Muon.charge > 0]
+    assert positive.pt.compute().to_list() == [[30.0], [], [50.0]]
+
+
+def test_a_function_gets_nanoevents(muons: str):
+    mapped = sxl.map_files(lambda events: [events.Muon.pt], muons, schema=NanoAODSchema)
+    (pt,) = mapped.compute(scheduler="sync")
+    assert pt.to_list() == MUON_PT
+
+
+@pytest.mark.parametrize(
+    ("module", "call"),
+    [("coffea.nanoevents", sxl.nanoevents), ("coffea.processor.executor", sxl.work_items)],
+)
+def test_without_coffea_the_error_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, module: str, call: Callable[[str], Any]
+):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtraError, match=r"servicex_layer\[coffea\]"):
+        call("5f1c0d3e")
+
+
 def test_nanoevents_have_metadata_and_a_report(nanoaod: Callable[..., str], nano: list[Path]):
     events, report = sxl.nanoevents(nanoaod(nano[:2]), metadata={"year": 2018}, report=True)
     assert events.metadata["year"] == 2018
@@ -343,7 +420,7 @@ def test_nanoevents_need_a_schema_and_root_files(finished: Callable[..., str], i
     with pytest.raises(InvalidArgumentError, match="must be a schema of coffea"):
         sxl.nanoevents("5f1c0d3e", "NanoAOD")  # type: ignore[arg-type]
     parquet = finished(inputs[:1], result_format="parquet")
-    with pytest.raises(InvalidArgumentError, match="Parquet"):
+    with pytest.raises(InvalidArgumentError, match=r"nanoevents, .* Parquet.* use map_files"):
         sxl.nanoevents(parquet)
 
 
@@ -360,3 +437,8 @@ def test_coffea_has_the_form_mapping_of_a_schema():
 def test_coffea_writes_the_keys_of_buffers():
     form = ak.forms.RecordForm([ak.forms.NumpyForm("float64")], ["x"])
     assert base_form_of(form)["contents"][0]["form_key"] == "x%2C%21load"
+
+
+def test_a_column_whose_name_has_a_meaning_in_the_keys_is_left_out():
+    form = ak.forms.RecordForm([ak.forms.NumpyForm("float64")] * 3, ["x", "x,y", "x!"])
+    assert base_form_of(form)["fields"] == ["x"]

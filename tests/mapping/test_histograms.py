@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,12 @@ import pytest
 import uproot
 
 import servicex_layer as sxl
-from servicex_layer.errors import InvalidArgumentError, ResultError
+from servicex_layer.errors import (
+    CorruptResultError,
+    InvalidArgumentError,
+    MissingExtraError,
+    ResultError,
+)
 
 
 def new_weights(number: int) -> hist.Hist[Any]:
@@ -49,6 +55,13 @@ def test_a_histogram_that_is_not_there_is_an_error(weighted: str):
         sxl.histograms(weighted, "note").compute(scheduler="sync")
 
 
+def test_a_broken_file_is_named(weighted: str, stored: Any):
+    path = stored(weighted, 2)
+    path.write_bytes(bytes(path.stat().st_size))
+    with pytest.raises(CorruptResultError, match=r"input-2\.root\) can't be read as a ROOT file"):
+        sxl.histograms(weighted, "info/sumw").compute(scheduler="sync")
+
+
 def test_parquet_files_have_no_histograms(finished: Callable[..., str], inputs: list[Path]):
     parquet = finished(inputs, result_format="parquet")
     with pytest.raises(ResultError, match="is a Parquet file"):
@@ -58,3 +71,9 @@ def test_parquet_files_have_no_histograms(finished: Callable[..., str], inputs: 
 def test_a_name_is_needed():
     with pytest.raises(InvalidArgumentError, match="name='' must be a non-empty string"):
         sxl.histograms("5f1c0d3e", "")
+
+
+def test_without_hist_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "hist", None)
+    with pytest.raises(MissingExtraError, match=r"servicex_layer\[plot\]"):
+        sxl.histograms("5f1c0d3e", "sumw")

@@ -71,6 +71,17 @@ def test_a_culled_layer_keeps_what_is_needed():
     assert kept is tree
 
 
+def test_dask_finds_the_dependencies_of_each_task():
+    waits, calls, tree = layers_of(4, 2)
+    graph = HighLevelGraph(
+        {waits.name: waits, "map": calls, "reduce": tree},
+        {waits.name: set(), "map": {waits.name}, "reduce": {"map"}},
+    )
+    dependencies = graph.get_all_dependencies()
+    assert dependencies[("map", 3)] == {(waits.name, 3)}
+    assert dependencies[tree.root] == {("reduce", 0, 0), ("reduce", 0, 1)}
+
+
 def test_an_unknown_key_is_a_key_error():
     _, calls, _ = layers_of(4, 2)
     with pytest.raises(KeyError):

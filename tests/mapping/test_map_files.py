@@ -64,10 +64,7 @@ def test_results_are_reduced_while_the_request_runs(
     inputs: list[Path],
     scheduler: str,
     in_thread: Any,
-    monkeypatch: pytest.MonkeyPatch,
 ):
-    # If processes can't share a feed, a file gets its number after this time.
-    monkeypatch.setenv("DASK_SERVICEX_LAYER__SETTLE", "100ms")
     request_id = submit(inputs)
     total = in_thread(sxl.map_files(sum_of_x, request_id).compute)
     service.release(request_id, 3, 1)
@@ -380,7 +377,7 @@ def test_an_error_of_the_function_names_request_file_and_input(
     assert isinstance(raised.value.__cause__, LookupError)
 
 
-@pytest.mark.parametrize("scheduler", ["cluster_of_processes"], indirect=True)
+@pytest.mark.parametrize("scheduler", ["sync", "cluster_of_processes"], indirect=True)
 def test_an_error_that_cannot_be_unpickled_is_shown(
     finished: Callable[..., str], inputs: list[Path], scheduler: str
 ):
@@ -412,6 +409,15 @@ def test_a_canceled_request_is_an_error(
         total()
 
 
+def test_a_request_that_ended_without_results_is_an_error(
+    service: LocalServiceX, submit: Callable[..., str], inputs: list[Path]
+):
+    request_id = submit(inputs)
+    cancel(service, request_id)
+    with pytest.raises(TransformCanceledError, match=request_id):
+        sxl.map_files(sum_of_x, request_id)
+
+
 def cancel(service: LocalServiceX, request_id: str) -> None:
     refresh = service.servicex_yaml.read_text().partition("token:")[2].split()[0]
     answer = httpx.post(
@@ -424,24 +430,14 @@ def cancel(service: LocalServiceX, request_id: str) -> None:
 
 @pytest.mark.parametrize("scheduler", ["sync", "threads"])
 def test_interrupt_ends_the_wait(
-    service: LocalServiceX,
     submit: Callable[..., str],
     inputs: list[Path],
-    in_thread: Any,
-    until: Any,
+    interrupt: Callable[[Callable[[], Any]], None],
     scheduler: str,
 ):
     mapped = sxl.map_files(sum_of_x, submit(inputs))
-    before = service.traffic.calls["status"]
-
-    def interrupt() -> None:
-        until(lambda: service.traffic.calls["status"] >= before + 2)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    sent = in_thread(interrupt)
     with pytest.raises(KeyboardInterrupt):
-        mapped.compute(scheduler=scheduler)
-    sent()
+        interrupt(partial(mapped.compute, scheduler=scheduler))
 
 
 def test_a_killed_worker_loses_and_repeats_nothing(
@@ -458,7 +454,7 @@ def test_a_killed_worker_loses_and_repeats_nothing(
         service.release(request_id, 0, 1)
         pids = client.run(os.getpid)
         until(lambda: client.run_on_scheduler(count_finished_calls) == 2)
-        os.kill(next(iter(pids.values())), signal.SIGKILL)
+        os.kill(next(iter(pids.values())), getattr(signal, "SIGKILL", signal.SIGTERM))
         service.release(request_id, 2, 3)
         assert future.result(timeout=60) == SUM_OF_X
 

@@ -4,7 +4,7 @@ import re
 import sys
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stderr
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +12,8 @@ from typing import Any
 import awkward as ak
 import dask
 import pytest
+from coffea import processor
+from coffea.nanoevents import BaseSchema
 from dask.base import compute
 from distributed import Client, LocalCluster, wait
 
@@ -24,7 +26,7 @@ FORM = "{x: float64, n: int32, v: var * float64}"
 
 @pytest.mark.parametrize(
     "scheduler",
-    ["sync", "threads", "cluster_of_threads", "cluster_of_processes"],
+    ["sync", "threads", "processes", "cluster_of_threads", "cluster_of_processes"],
     indirect=True,
 )
 def test_it_shows_the_partitions_read_in_this_computation(
@@ -44,6 +46,46 @@ def test_it_shows_the_partitions_read_in_this_computation(
     name, files, partitions = terminal.screen[3:]
     assert name.startswith("two ")
     assert "2/2 partitions read, " in partitions
+
+
+@pytest.mark.parametrize(
+    "scheduler",
+    ["sync", "threads", "cluster_of_threads", "cluster_of_processes"],
+    indirect=True,
+)
+def test_it_shows_the_files_that_a_function_was_called_with(
+    scheduler: str, service: LocalServiceX, submit: Any, inputs: list[Path], terminal: Any
+):
+    samples = {"ttbar": submit(inputs), "wjets": submit(inputs[:2])}
+    mapped = sxl.map_files(lambda events: [len(events)], samples)
+    with terminal.progress(mapped):
+        for request_id, files in zip(samples.values(), (4, 2), strict=True):
+            service.release(request_id, *range(files))
+        assert mapped.compute() == {"ttbar": 4 * [10], "wjets": 2 * [10]}
+    assert [line.split()[0] for line in terminal.screen[::3]] == ["ttbar", "wjets"]
+    assert "4/4 partitions read" in terminal.screen[2]
+    assert "2/2 partitions read" in terminal.screen[5]
+
+
+@pytest.mark.parametrize("result_format", ["root-file", "parquet"])
+def test_it_shows_the_files_that_a_runner_read(
+    cluster_of_processes: LocalCluster,
+    service: LocalServiceX,
+    finished: Any,
+    inputs: list[Path],
+    terminal: Any,
+    result_format: str,
+):
+    request_id = finished(inputs, result_format=result_format)
+    with Client(cluster_of_processes) as client, terminal.progress(request_id):
+        run = processor.Runner(
+            processor.DaskExecutor(client=client, status=False),
+            schema=BaseSchema,
+            format="parquet" if result_format == "parquet" else "root",
+        )
+        total = run(sxl.work_items(request_id), lambda events: {"x": float(ak.sum(events.x))})
+        assert total["x"] == sum(100 * file + event for file in range(4) for event in range(10))
+    assert re.search(r"4/4 partitions read, [1-9]", terminal.screen[-1])
 
 
 @pytest.mark.parametrize("scheduler", ["threads", "cluster_of_processes"], indirect=True)
@@ -141,6 +183,19 @@ def test_a_client_closed_during_the_computation_is_shown(
         assert len(events.compute()) == 40
         client.close()
     assert "Dask's scheduler does not answer" in " ".join(terminal.screen)
+
+
+def test_a_client_closed_before_the_computation_is_shown(
+    cluster_of_threads: LocalCluster, finished: Any, inputs: list[Path], terminal: Any
+):
+    client = Client(cluster_of_threads)
+    events = sxl.from_servicex(finished(inputs))
+    with redirect_stderr(terminal):
+        progress = sxl.progress(events)
+        client.close()
+        with progress:
+            pass
+    assert re.search(r"connecting.*Dask's scheduler does not answer", " ".join(terminal.screen))
 
 
 def test_it_shows_nothing_on_a_pipe(finished: Any, inputs: list[Path], pipe: Any):

@@ -40,3 +40,26 @@ def test_a_mapping_names_requests_and_arrays_with_their_reports(finished: Any, i
         RequestSelection("a", first, "local", 1),
         RequestSelection("b", second, "local", None),
     ]
+
+
+def test_a_result_of_map_files_needs_its_files(finished: Any, inputs: list[Path]):
+    request_id = finished(inputs)
+    expected = [RequestSelection(request_id, request_id, "local", 4)]
+    mapped = sxl.map_files(len, request_id)
+    assert requests_of([mapped]) == expected
+    assert requests_of([delayed(str)(mapped)]) == expected
+    assert requests_of([sxl.map_files(len, request_id, files_per_task=3)]) == expected
+    assert requests_of([sxl.map_files(len, request_id, report=True)]) == expected
+    assert requests_of([sxl.histograms(request_id, "sumw")]) == expected
+    assert requests_of([{"all": mapped}]) == [RequestSelection("all", request_id, "local", 4)]
+
+
+def test_a_result_of_samples_has_their_names(finished: Any, inputs: list[Path]):
+    first, second = finished(inputs[:1]), finished(inputs[:2])
+    samples: Any = sxl.map_files(len, {"a": first, "b": second})
+    expected = [
+        RequestSelection("a", first, "local", 1),
+        RequestSelection("b", second, "local", 2),
+    ]
+    assert requests_of([samples]) == expected
+    assert requests_of([samples["b"]]) == expected

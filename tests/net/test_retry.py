@@ -7,7 +7,7 @@ from email.utils import format_datetime
 import httpx
 import pytest
 import tenacity
-from fake_clock import AutomaticClock  # type: ignore[import-not-found]
+from fake_clock import FakeClock  # type: ignore[import-not-found]
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +18,7 @@ NOW = datetime(2026, 11, 22, 23, 0, tzinfo=UTC)
 
 def attempt_times(retry_timeout: float, pause: float | None, failures: int = 10**6) -> list[float]:
     """Return the times, in seconds, of all attempts of a call that fails so many times."""
-    clock = AutomaticClock()
+    clock = FakeClock()
     start = clock.monotonic()
     times: list[float] = []
 

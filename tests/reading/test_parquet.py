@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import awkward as ak
@@ -7,11 +8,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from reading.results import RecordingBytes  # type: ignore[import-not-found]
+from reading.results import (  # type: ignore[import-not-found]
+    RecordingBytes,
+    read_array,
+    result,
+)
 
 from servicex_layer.errors import CorruptResultError, SchemaMismatchError
 from servicex_layer.forms import as_form
-from servicex_layer.reading import select_columns
+from servicex_layer.reading import read_form, select_columns
 from servicex_layer.reading._parquet import ParquetTable
 
 JETS = ak.Array([[{"pt": 1.5, "n": 1}], [], [{"pt": 2.5, "n": 2}] * 2])
@@ -62,3 +67,30 @@ def test_other_bytes_are_an_error(tmp_path: Path):
     (tmp_path / "a").write_bytes(b"PAR1" * 10)
     with pytest.raises(CorruptResultError, match=r"^The file a cannot be read as a Parquet file: "):
         ParquetTable(RecordingBytes(tmp_path / "a"), "The file a")
+
+
+def test_a_damaged_column_is_an_error(tmp_path: Path):
+    path = write(tmp_path / "a")
+    content = bytearray(path.read_bytes())
+    column = pq.ParquetFile(path).metadata.row_group(0).column(0)
+    start = column.dictionary_page_offset or column.data_page_offset
+    stop = start + column.total_compressed_size
+    content[start:stop] = b"\xff" * (stop - start)
+    path.write_bytes(content)
+    with (
+        ParquetTable(RecordingBytes(path), "The file a") as table,
+        pytest.raises(CorruptResultError, match=r"^The file a cannot be read as a Parquet file: "),
+    ):
+        table.read(table.form())
+
+
+@pytest.mark.parametrize("nullable", [True, False])
+def test_a_categorical_column_is_read_or_left_out(tmp_path: Path, nullable: bool):
+    names = pa.array(["a", "b", "a"]).dictionary_encode()
+    fields = [pa.field("name", names.type, nullable), pa.field("x", pa.float64(), nullable)]
+    table = pa.table([names, [1.0, 2.0, 3.0]], schema=pa.schema(fields))
+    pq.write_table(table, tmp_path / "a")
+    form = read_form(result(tmp_path / "a", 3, "parquet"), None)
+    read = partial(read_array, tmp_path / "a", form, events=3, result_format="parquet")
+    assert read().name.to_list() == ["a", "b", "a"]
+    assert read(columns=frozenset({"x"})).x.to_list() == [1.0, 2.0, 3.0]

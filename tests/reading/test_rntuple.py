@@ -58,6 +58,16 @@ def test_fields_of_records_are_read_without_the_others(path: Path):
     assert len(body.fetches[0]) == 2
 
 
+def test_records_whose_name_has_a_dot_are_read(tmp_path: Path):
+    path = tmp_path / "a.root"
+    with uproot.recreate(path) as file:
+        file.mkrntuple("events", ak.Array({"jets.links": JETS, "jets.pt": JETS.pt}))
+    with RootTree(RecordingBytes(path), None, "a") as tree:
+        arrays = tree.read(tree.form())
+    assert ak.Array(arrays["jets.links"]).to_list() == JETS.to_list()
+    assert ak.Array(arrays["jets.pt"]).to_list() == JETS.pt.to_list()
+
+
 def test_lengths_are_read_without_the_items(path: Path):
     form = as_form("{jets: var * {pt: float64}}")
     body = RecordingBytes(path)

@@ -22,7 +22,8 @@ from strategies import BRANCH_NAMES, anything, in_ttree  # type: ignore[import-n
 
 from servicex_layer._model import Location, ResultFile
 from servicex_layer.reading import open_bytes, select_columns
-from servicex_layer.transport import ObjectBytes, ResultSource
+from servicex_layer.transport import ResultSource
+from servicex_layer.transport._byte_source import ObjectBytes
 
 # To explain a failure, Hypothesis traces all of Uproot and Awkward: that takes minutes.
 often = settings(max_examples=25, deadline=None, phases=set(Phase) - {Phase.explain})

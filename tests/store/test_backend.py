@@ -59,14 +59,6 @@ def test_failed_files_have_rows(rest):
     assert FileUrls(rest, "a").expected_rows(status) == 3
 
 
-def test_rows_are_dated_by_the_servers_clock(rest, submit, call_store):
-    async def times(store):
-        return store.now(), rest.server_time()
-
-    time_of_store, server_time = call_store(rest, submit([]), times)
-    assert abs((server_time - time_of_store).total_seconds()) < 1
-
-
 def test_on_a_volume_the_name_of_a_result_is_its_path(rest, submit, call_store):
     async def urls(_store):
         return await Volume(rest, "a").urls(["/volume/a.root"])

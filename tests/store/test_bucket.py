@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from io import BytesIO
 from urllib.parse import urlsplit
 
@@ -64,22 +64,6 @@ def test_an_object_of_any_name_is_listed_and_read(s3, names):
     s3.remove(bucket_name)
 
 
-def test_its_time_is_that_of_the_store_once_it_has_answered(s3, s3_access):
-    s3.make("a-bucket")
-
-    async def times():
-        bucket = Bucket("a-bucket", s3_access)
-        before = bucket.now()
-        await bucket.objects()
-        return before, bucket.now()
-
-    before, after = asyncio.run(times())
-    assert before.year == 1970, "never ahead: unknown before the first answer"
-    # The store's `Date` is in whole seconds.
-    assert -2 < (after - datetime.now(UTC)).total_seconds() <= 0
-    s3.remove("a-bucket")
-
-
 def test_a_missing_bucket_is_an_error(s3_access):
     with pytest.raises(MissingObjectError, match=r"missing-bucket could not be listed: .* is gone"):
         asyncio.run(Bucket("missing-bucket", s3_access).objects())
@@ -116,6 +100,17 @@ def test_a_busy_store_is_a_transient_error_with_the_pause_that_it_asks_for(serve
 def test_a_store_that_refuses_connections_is_a_transient_error():
     with pytest.raises(TransientError, match=r"S3 store http://127\.0\.0\.1:9.*refused"):
         objects_at("http://127.0.0.1:9")
+
+
+def test_a_store_that_answers_https_with_http_is_a_transient_error(serve):
+    url = serve(lambda *_: (200, EMPTY_LISTING, {}))
+    with pytest.raises(TransientError, match="a-bucket could not be listed: "):
+        objects_at(url.replace("http:", "https:"))
+
+
+def test_a_request_id_that_no_bucket_can_have_is_an_error():
+    with pytest.raises(BackendError, match=r"the bucket a\.\.b could not be listed: "):
+        objects_at("http://127.0.0.1:9", "a..b")
 
 
 def test_a_redirect_is_not_followed(serve):

@@ -108,10 +108,7 @@ def test_a_listing_of_several_pages_is_whole(list_scripted):
 
 
 @pytest.mark.every_scheduler
-def test_a_listing_numbers_each_file_once_on_every_scheduler(
-    scheduler, listing, inputs, monkeypatch
-):
-    monkeypatch.setenv("DASK_SERVICEX_LAYER__SETTLE", "1s")
+def test_a_listing_numbers_each_file_once_on_every_scheduler(scheduler, listing, inputs):
     request_id = listing.submit(inputs, tree="events", columns=["x"])
     events = sxl.from_servicex(request_id, form="{x: float64}")
     assert sorted(events.x.compute()) == [
@@ -119,12 +116,21 @@ def test_a_listing_numbers_each_file_once_on_every_scheduler(
     ]
 
 
-def test_a_backend_of_2024_gets_only_calls_that_it_knows(listing, inputs):
+def test_a_backend_of_2024_gets_only_calls_that_it_knows(listing, inputs, in_thread, until):
+    def status_calls():
+        return listing.traffic.calls["status"]
+
     listing.traffic.reset()
-    request_id = listing.submit(inputs, tree="events", columns=["x"])
-    sxl.from_servicex(request_id).x.compute(scheduler="sync")
-    # The dataset is asked for only if no poll saw the request running.
-    assert set(listing.traffic.calls) - {"dataset"} == {"submit", "status", "info"}
+    request_id = listing.submit(inputs, tree="events", columns=["x"], manual=True)
+    events = sxl.from_servicex(request_id, form="{x: float64}")
+    before = status_calls()
+    result = in_thread(lambda: events.x.compute(scheduler="sync"))
+    # The second poll means that the first has seen the request running.
+    until(lambda: status_calls() >= before + 2)
+    for index in range(len(inputs)):
+        listing.release(request_id, index)
+    assert len(result()) == 40
+    assert set(listing.traffic.calls) == {"submit", "status", "info"}
 
 
 def test_failed_files_are_not_in_a_listing(s3, use_service, inputs):
@@ -147,7 +153,29 @@ def test_a_missing_tree_in_a_listed_file_is_an_error(listing, inputs):
         events.compute()
 
 
+def test_an_object_without_a_time_is_an_error(list_scripted):
+    class TimelessStore(ScriptedBucket):  # type: ignore[misc]
+        def page(self, after):
+            status, body, headers = super().page(after)
+            return status, body.replace(b"LastModified", b"Modified"), headers
+
+    with pytest.raises(ProtocolError, match=r"without a name, a time or a size: 'a\.root'"):
+        list_scripted(TimelessStore(["a.root"], at_a_time=1))
+
+
 # Presigned URLs
+
+
+def test_a_refused_url_is_signed_again_with_the_keys_of_the_status(presigning, inputs, call_store):
+    request_id = presigning.submit(inputs[:1], tree="events", columns=["x"])
+
+    async def sign_again(store):
+        return await store.urls(["a.root"], refused=True)
+
+    presigning.traffic.reset()
+    locations = call_store(RestClient(find_backend(), 1.0), request_id, sign_again)
+    assert set(locations) == {"a.root"}
+    assert presigning.traffic.calls["status"] == 2
 
 
 def test_a_bucket_that_is_removed_before_it_is_read_is_an_error(presigning, inputs):

@@ -12,7 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from servicex_layer._model import Location, ResultFile
-from servicex_layer.transport import ByteSource, ObjectBytes, ResultSource
+from servicex_layer.transport import ByteSource, ResultSource
+from servicex_layer.transport._byte_source import ObjectBytes
 
 DESCRIPTION = "Result 'a.root' of request R"
 BODY = random.Random(1).randbytes(1_000_000)

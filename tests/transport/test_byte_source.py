@@ -24,7 +24,8 @@ from servicex_layer import from_servicex
 from servicex_layer._model import Location, ResultFile
 from servicex_layer.errors import CorruptResultError, MissingObjectError
 from servicex_layer.local import LocalServiceX
-from servicex_layer.transport import FileBytes, OpenFileBytes, ResultSource
+from servicex_layer.transport import OpenFileBytes, ResultSource
+from servicex_layer.transport._byte_source import FileBytes
 
 # An object in a store
 
@@ -98,9 +99,9 @@ def test_object_may_be_longer_than_announced(store: ScriptedStore):
 # Files
 
 
-def open_file(path: Path, file: ResultFile = FILE) -> FileBytes:
+def open_file(path: Path, file: ResultFile = FILE, **options: bool) -> FileBytes:
     location = Location("", path=str(path))
-    return FileBytes(ResultSource(file, lambda _: location, DESCRIPTION), str(path))
+    return FileBytes(ResultSource(file, lambda _: location, DESCRIPTION), str(path), **options)
 
 
 @pytest.fixture
@@ -110,8 +111,9 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def test_file_on_a_volume_is_read_in_place(path: Path):
-    body = open_file(path)
+@pytest.mark.parametrize("mapped", [True, False])
+def test_file_on_a_volume_is_read_in_place(path: Path, mapped: bool):
+    body = open_file(path, mapped=mapped)
     check_reads(body)
     assert body.transfer.requests == 0
     assert body.transfer.received == body.transfer.asked > 0
@@ -125,6 +127,12 @@ def test_file_shorter_than_announced_is_an_error(path: Path):
 def test_missing_file_is_an_error(tmp_path: Path):
     with pytest.raises(MissingObjectError, match=f"{DESCRIPTION} cannot be read.*No such file"):
         open_file(tmp_path / "nowhere")
+
+
+def test_file_that_is_not_mapped_is_not_open_either(path: Path):
+    body = open_file(path, mapped=False)
+    path.write_bytes(b"")  # would empty a mapped file
+    check_reads(body)
 
 
 def test_empty_file_has_no_bytes(tmp_path: Path):

@@ -156,7 +156,8 @@ FORKING = """
 import os, sys
 from datetime import UTC, datetime
 from servicex_layer._model import Location, ResultFile
-from servicex_layer.transport import ObjectBytes, ResultSource
+from servicex_layer.transport import ResultSource
+from servicex_layer.transport._byte_source import ObjectBytes
 
 url, size = sys.argv[1], int(sys.argv[2])
 file = ResultFile(1, datetime.now(UTC), "a.root", "in.root", 1, size)
@@ -175,6 +176,7 @@ sys.exit(f"parent: {same}, child: {status}" if not same or status else 0)
 """
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
 def test_forked_process_has_connections_of_its_own(store: ScriptedStore):
     command = [sys.executable, "-c", FORKING, store.url, str(len(BODY))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603

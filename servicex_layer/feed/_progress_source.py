@@ -8,10 +8,13 @@ from typing import Any, Protocol
 from distributed import Client
 
 from servicex_layer._config import find_backend
-from servicex_layer.feed import RequestProgress, active_client, loop_thread, process_feed, register
-from servicex_layer.monitor._requests import RequestSelection
+from servicex_layer.feed._cluster import active_client
+from servicex_layer.feed._loop_thread import loop_thread
+from servicex_layer.feed._read_progress import ReadProgress, RequestProgress
+from servicex_layer.feed._register import register
+from servicex_layer.feed._session import process_feed
 
-__all__ = ["ProgressSource", "source_of"]
+__all__ = ["ProgressSource", "progress_source"]
 
 # Seconds to wait for an answer of a cluster's scheduler.
 _SCHEDULER_TIMEOUT = 30.0
@@ -35,16 +38,35 @@ class ProgressSource(Protocol):
         ...
 
 
-def source_of(selection: RequestSelection) -> ProgressSource:
-    """Return the source of a request's progress: the active client's cluster, or this process."""
+def progress_source(request_id: str, backend: str | None) -> ProgressSource:
+    """Return the source of a request's progress: the active client's cluster, or this process.
+
+    Parameters
+    ----------
+    request_id : str
+        The request.
+    backend : str or None
+        The backend's name in ``servicex.yaml``; ``None`` for the default.
+
+    Raises
+    ------
+    ConfigError
+        If ``servicex.yaml`` is missing or invalid.
+    UnknownBackendError
+        If it has no such backend.
+    """
+    chosen = find_backend(backend)
     client = active_client()
-    return _ProcessSource(selection) if client is None else _ClusterSource(selection, client)
+    if client is None:
+        return _ProcessSource(process_feed(request_id, chosen).read_progress)
+    if not client.asynchronous:
+        register(client, backend)
+    return _ClusterSource(client, {"request_id": request_id, "backend": chosen.url})
 
 
 class _ProcessSource:
-    def __init__(self, selection: RequestSelection) -> None:
-        feed = process_feed(selection.request_id, find_backend(selection.backend))
-        self._read_progress = feed.read_progress
+    def __init__(self, read_progress: ReadProgress) -> None:
+        self._read_progress = read_progress
 
     def read(self, since: int) -> RequestProgress:
         return loop_thread().run(self._read(since))
@@ -57,14 +79,9 @@ class _ProcessSource:
 
 
 class _ClusterSource:
-    def __init__(self, selection: RequestSelection, client: Client) -> None:
-        self._request = {
-            "request_id": selection.request_id,
-            "backend": find_backend(selection.backend).url,
-        }
+    def __init__(self, client: Client, request: dict[str, str]) -> None:
         self._client = client
-        if not client.asynchronous:
-            register(client, selection.backend)
+        self._request = request
 
     def read(self, since: int) -> RequestProgress:
         # The event loop of a closed client may have ended: a coroutine on it would never return.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from typing import Any
 
-from servicex_layer.transport import ByteSource
+from servicex_layer.transport._byte_source import ByteSource
 
 __all__ = ["ByteFile"]
 
@@ -17,11 +18,14 @@ class ByteFile(io.RawIOBase):
     ----------
     body : ByteSource
         The bytes.
+    after_read : callable, optional
+        Called after each read.
     """
 
-    def __init__(self, body: ByteSource) -> None:
+    def __init__(self, body: ByteSource, after_read: Callable[[], None] | None = None) -> None:
         super().__init__()
         self._body = body
+        self._after_read = after_read
         self._position = 0
 
     def readable(self) -> bool:
@@ -43,10 +47,23 @@ class ByteFile(io.RawIOBase):
         self._position = max(base + offset, 0)
         return self._position
 
+    def read_buffer(self, size: int = -1) -> memoryview:
+        """Read without a copy. pyarrow calls this in place of `read` if a file has it."""
+        end = self._body.size
+        start = min(self._position, end)
+        stop = end if size < 0 else min(start + size, end)
+        self._position = stop
+        content = self._body.read(start, stop)
+        if self._after_read is not None:
+            self._after_read()
+        return content
+
     def readinto(self, buffer: Any) -> int:
         """See `io.RawIOBase.readinto`."""
-        start = min(self._position, self._body.size)
-        content = self._body.read(start, min(start + len(buffer), self._body.size))
+        content = self.read_buffer(len(buffer))
         buffer[: len(content)] = content
-        self._position = start + len(content)
         return len(content)
+
+    def readall(self) -> bytes:
+        """See `io.RawIOBase.readall`."""
+        return bytes(self.read_buffer())
