@@ -108,7 +108,7 @@ def _measure(path: Path) -> Iterator[tuple[object, ...]]:
     derived = sxl.derive_query(_analysis, path, _TREE)
     columns = derived.selection()
     cut = columns.pop("cut")
-    queries = {
+    queries: dict[str, dict[str, Any]] = {
         "all columns": {"treename": _TREE},
         "globs by hand": {"treename": _TREE, "filter_name": ["MET", "Muon_*"]},
         "derived columns": columns,
