@@ -75,7 +75,9 @@ class InputEvents:
             )
         record_form = parse_form(form, tree)("root-file")
         func_adl = query if is_func_adl(query) else None
-        return cls(record_form, tree, behavior, form_mapping, func_adl)
+        # Results have the tree without its cycle, as in "Events;1".
+        name = tree.partition(";")[0]
+        return cls(record_form, name, behavior, form_mapping, func_adl)
 
     def stand_in(self, npartitions: int) -> Any:
         """Return an array of such events that raises an error when it is computed."""
