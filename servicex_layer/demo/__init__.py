@@ -1,6 +1,7 @@
 """The demo: an analysis of a running request from start to end, on this machine.
 
-It needs the extras ``local``, ``plot`` and ``progress``, which are imported only when it runs.
+It needs the extras ``dask-awkward``, ``local``, ``plot`` and ``progress``, which are imported only
+when it runs.
 """
 
 from __future__ import annotations

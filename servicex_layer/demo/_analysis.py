@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import awkward as ak
 import hist
-import hist.dask
 import uproot
 import vector
 from awkward.forms import Form
-from dask_awkward.lib.core import Array, map_partitions
 
 from servicex_layer.demo._events import MUON_MASS
+
+if TYPE_CHECKING:
+    import hist.dask
+    from dask_awkward.lib.core import Array
 
 __all__ = ["Analysis", "column_values", "dimuon_mass"]
 
@@ -59,7 +61,10 @@ class Analysis:
 
     def fill_lazily(self, events: Array) -> hist.dask.Hist[Any]:
         """Return a lazy histogram of a lazy array."""
-        lazy: hist.dask.Hist[Any] = hist.dask.Hist(self.axis)
+        from dask_awkward.lib.core import map_partitions
+        from hist.dask import Hist
+
+        lazy: hist.dask.Hist[Any] = Hist(self.axis)
         lazy.fill(map_partitions(self.values, events))
         return lazy
 

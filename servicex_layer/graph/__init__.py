@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from servicex_layer.graph._array import from_servicex
+from servicex_layer.graph._dask_awkward import require_dask_awkward
 from servicex_layer.graph._dask_tasks import Task, call_with_results
 from servicex_layer.graph._file_count import wait_for_file_count
 from servicex_layer.graph._file_layer import SXFileLayer
@@ -10,7 +11,6 @@ from servicex_layer.graph._lazy_layer import LazyLayer
 from servicex_layer.graph._load_layer import UprootLoadLayer
 from servicex_layer.graph._record import record
 from servicex_layer.graph._result_source import result_source
-from servicex_layer.graph._traceable import make_traceable
 
 __all__ = [
     "LazyLayer",
@@ -19,8 +19,8 @@ __all__ = [
     "UprootLoadLayer",
     "call_with_results",
     "from_servicex",
-    "make_traceable",
     "record",
+    "require_dask_awkward",
     "result_source",
     "wait_for_file_count",
 ]

@@ -13,15 +13,9 @@ from dask.highlevelgraph import HighLevelGraph
 
 from servicex_layer.errors import InvalidArgumentError
 from servicex_layer.forms import is_func_adl, is_uproot_raw, parse_form
-from servicex_layer.graph import UprootLoadLayer, make_traceable
-from servicex_layer.query._columns import input_columns
-from servicex_layer.query._cut import Cut, derive_cut
-from servicex_layer.query._dask_awkward import needed_columns
+from servicex_layer.graph import UprootLoadLayer, require_dask_awkward
 from servicex_layer.query._derived_query import DerivedQuery
 from servicex_layer.query._func_adl import prune
-from servicex_layer.query._input_fields import input_fields
-from servicex_layer.query._stand_in import stand_in_events
-from servicex_layer.query._uses import uses_of_events
 
 if TYPE_CHECKING:
     from uproot import ImplementsFormMapping
@@ -81,6 +75,9 @@ class InputEvents:
 
     def stand_in(self, npartitions: int) -> Any:
         """Return an array of such events that raises an error when it is computed."""
+        require_dask_awkward()
+        from servicex_layer.query._stand_in import stand_in_events
+
         return stand_in_events(
             self.form,
             self.tree,
@@ -190,34 +187,11 @@ def query_of_outputs(
             "The analysis must use its events, and no other array of ServiceX: it uses "
             f"{len(inputs)} such arrays."
         )
-    return _query_of_graph(make_traceable(graph), keys, inputs[0], events, cut)
+    from servicex_layer.query._trace import trace
 
-
-def _query_of_graph(
-    graph: HighLevelGraph,
-    keys: list[Any],
-    input_name: str,
-    events: InputEvents,
-    cut: bool | Literal["exact"],
-) -> DerivedQuery:
-    all_columns = tuple(sorted(events.form.fields))
-    try:
-        columns = input_columns(needed_columns(graph, keys), events.form)
-    except Exception as error:  # noqa: BLE001 - functions of the user may raise anything
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        note = f"all columns and all events, as the analysis can't be traced ({reason})"
-        return _query(events, all_columns, Cut(None, (note,)))
-    if not cut:
-        return _query(events, columns, Cut(None, ("no cut, because of cut=False",)))
+    why_no_cut = "cut=False" if not cut else None
     if events.func_adl is not None:
-        note = "no cut: func_adl queries are only reduced to the columns that are needed"
-        return _query(events, columns, Cut(None, (note,)))
-    reader: Any = graph.layers[input_name]
-    outputs = {key[0] if isinstance(key, tuple) else key for key in keys}
-    uses = uses_of_events(graph, input_name, input_fields(reader.io_func), outputs)
-    return _query(events, columns, derive_cut(uses, all_columns, exact=cut == "exact"))
-
-
-def _query(events: InputEvents, columns: tuple[str, ...], cut: Cut) -> DerivedQuery:
-    func_adl = None if events.func_adl is None else prune(events.func_adl, columns)
-    return DerivedQuery(events.tree, columns, cut.text, cut.notes, func_adl)
+        why_no_cut = "a func_adl query is only reduced to its needed columns"
+    traced = trace(graph, keys, inputs[0], events.form, exact=cut == "exact", why_no_cut=why_no_cut)
+    func_adl = None if events.func_adl is None else prune(events.func_adl, traced.columns)
+    return DerivedQuery(events.tree, traced.columns, traced.cut, traced.notes, func_adl)

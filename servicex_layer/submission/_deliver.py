@@ -11,7 +11,7 @@ import dask.config
 
 from servicex_layer.errors import ServiceXLayerError
 from servicex_layer.feed import loop_thread
-from servicex_layer.graph import SXFileLayer, from_servicex
+from servicex_layer.graph import SXFileLayer, from_servicex, require_dask_awkward
 from servicex_layer.submission._analyses import derive_queries
 from servicex_layer.submission._arguments import backend_name, failure_policy
 from servicex_layer.submission._failed_sample import FailedSample
@@ -43,7 +43,7 @@ def deliver(
     Takes what ``servicex.deliver`` takes, but returns as soon as the numbers of files are known.
     It submits all samples at the same time through the official client and its local cache: a
     query that was submitted before is not submitted again, unless it failed or was deleted.
-    Needs the extra ``servicex``.
+    Needs the extras ``dask-awkward`` and ``servicex``.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def deliver(
     Raises
     ------
     MissingExtraError
-        If the official client is not installed.
+        If dask-awkward or the official client is not installed.
     InvalidArgumentError
         If `spec` or another argument is not valid, or an argument is passed under both names.
     ConfigError
@@ -108,6 +108,7 @@ def deliver(
     ... )
     >>> samples["ttbar"].JetPt.compute()  # doctest: +SKIP
     """
+    require_dask_awkward("deliver")
     policy = failure_policy(on_failed, fail_if_incomplete)
     # Validate as from_servicex does, before anything is submitted.
     SXFileLayer("not submitted yet", 0, on_failed=policy, max_failed=max_failed)

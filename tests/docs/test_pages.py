@@ -33,6 +33,8 @@ from servicex_layer.backend._request_state import get_status
 from servicex_layer.cli._main import main
 from servicex_layer.local import LocalServiceX
 
+pytestmark = pytest.mark.dask_awkward
+
 ROOT = Path(__file__).parents[2]
 
 
