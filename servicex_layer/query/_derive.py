@@ -75,7 +75,7 @@ class InputEvents:
 
     def stand_in(self, npartitions: int) -> Any:
         """Return an array of such events that raises an error when it is computed."""
-        require_dask_awkward()
+        require_dask_awkward("derive_query")
         from servicex_layer.query._stand_in import stand_in_events
 
         return stand_in_events(

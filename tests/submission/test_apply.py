@@ -24,6 +24,8 @@ from servicex_layer.mapping._coffea import form_mapping
 FORMATS = ("parquet", "root-ttree", "root-rntuple")
 TREE = "Events"
 
+pytestmark = pytest.mark.dask_awkward
+
 
 @pytest.fixture(scope="module")
 def muon_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
