@@ -1,7 +1,8 @@
 """The names of dask-awkward and Dask that are not in their documented interfaces.
 
-`tests/query/test_dask_awkward.py` fails if a release changes them. A changed name can only lose a
-cut: what isn't recognized is never pushed to ServiceX.
+`tests/query/test_dask_awkward.py` fails if a release changes them. If a class is gone, importing
+this fails; if a graph has others instead, cuts are lost: what isn't recognized is never pushed to
+ServiceX.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import awkward as ak
+from dask.core import toposort
 from dask.highlevelgraph import HighLevelGraph
 
 from servicex_layer.query._dask_awkward import Literal, call_of_layer
@@ -76,7 +77,8 @@ def uses_of_events(
         The names of the layers that the analysis returns.
     """
     walk = _Walk(graph, input_name, events)
-    for name in graph._toposort_layers():
+    order = toposort(graph.layers, graph.dependencies)  # type: ignore[no-untyped-call]
+    for name in order:
         walk.follow(name)
         if name in outputs and name in walk.values:
             walk.add_use(f"{short_name(name)}, which is returned,", name)

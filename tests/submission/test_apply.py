@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +8,6 @@ from typing import Any
 
 import awkward as ak
 import hist
-import hist.dask
 import numpy as np
 import pytest
 import uproot
@@ -65,7 +65,7 @@ def muons(muon_files: list[Path]) -> Any:
 def analysis(events: Any) -> dict[str, Any]:
     good = events.Muon_pt[events.Muon_pt > 10]
     selected = events[(ak.num(good) >= 2) & (events.MET > 20)]
-    lazy = hist.dask.Hist if hasattr(events, "dask") else hist.Hist
+    lazy = importlib.import_module("hist.dask").Hist if hasattr(events, "dask") else hist.Hist
     weighted: Any = lazy(hist.axis.Regular(20, 0, 100), storage=hist.storage.Weight())
     weighted.fill(selected.MET, weight=selected.weight)
     opposite = selected[ak.sum(selected.Muon_charge, axis=1) == 0]
