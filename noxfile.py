@@ -15,8 +15,14 @@ nox.options.reuse_venv = "yes"
 
 # They exclude the newest Dask, or depend on what does.
 EXCLUDE_NEWEST_DASK = ("dask-awkward", "dask-histogram", "func-adl-uproot")
-# What dask-awkward is changed by. These modules import it; they have no doctests.
-EXTENSIONS = ("_array_pickling", "_newest_dask", "_projected_names", "_traceable")
+# These modules import dask-awkward: they change it, or trace graphs of its arrays.
+NEED_DASK_AWKWARD = (
+    "graph/_array_pickling.py",
+    "graph/_newest_dask.py",
+    "graph/_projected_names.py",
+    "graph/_traceable.py",
+    "query",
+)
 # Tests that are skipped without dask-awkward.
 SKIPS_WITHOUT_DASK_AWKWARD = 849
 # MinIO's server; of its module there are no other versions than such.
@@ -43,7 +49,7 @@ def tests(session: nox.Session) -> None:
 def tests_newest_dask(session: nox.Session) -> None:
     """Run the tests with the newest Dask, without dask-awkward; arguments go to pytest."""
     session.install("--upgrade", "-e.[test]", "dask", "distributed")
-    ignored = [f"--ignore=servicex_layer/graph/{name}.py" for name in EXTENSIONS]
+    ignored = [f"--ignore=servicex_layer/{path}" for path in NEED_DASK_AWKWARD]
     # A part of the tests has another number of skips.
     all_tests = [f"--skips-without-dask-awkward={SKIPS_WITHOUT_DASK_AWKWARD}"]
     session.run("pytest", "-n2", *ignored, *(session.posargs or all_tests))

@@ -83,6 +83,17 @@ class RestClient(Connection):
             self._remember_looked_up(request_id)
         return status
 
+    async def selection(self, request_id: str) -> str:
+        """Return the query of a request, as it was submitted.
+
+        Raises
+        ------
+        UnknownRequestError
+            If the backend does not know the request.
+        """
+        answer = await self._json("GET", _path(request_id), request_id=request_id)
+        return str(answer.get("selection") or "")
+
     async def results(self, request_id: str, later_than: datetime | None = None) -> list[ResultRow]:
         """Return the rows of finished and failed files, in no particular order.
 

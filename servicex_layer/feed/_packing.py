@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pickle
 import zlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from servicex_layer._model import NoFile, ResultFile
 
@@ -16,16 +16,30 @@ def pack(answer: object) -> bytes:
     """Pack an answer, which may be an error.
 
     Pickled by hand: Dask serializes between processes but hands objects over between threads.
+
+    An error travels without its causes. Newer versions of distributed have `pickle` include them,
+    and the cause of a failed call holds locks, which don't pickle, and the token.
     """
-    return pickle.dumps(answer)
+    packed = _PackedError(*answer.__reduce__()) if isinstance(answer, Exception) else answer
+    return pickle.dumps(packed)
 
 
 def unpack(packed: bytes) -> Any:
     """Return an answer; raise it if it is an error."""
     answer = pickle.loads(packed)  # noqa: S301  (from this session's own processes)
-    if isinstance(answer, Exception):
-        raise answer
+    if isinstance(answer, _PackedError):
+        error = answer.make(*answer.arguments)
+        error.__dict__.update(answer.attributes)
+        raise error
     return answer
+
+
+class _PackedError(NamedTuple):
+    """What `BaseException.__reduce__` returns."""
+
+    make: Callable[..., Exception]
+    arguments: tuple[Any, ...]
+    attributes: Mapping[str, Any] = {}
 
 
 def pack_batch(files: Sequence[ResultFile | NoFile]) -> bytes:

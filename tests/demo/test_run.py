@@ -40,6 +40,19 @@ def test_the_demo_prints_its_times_and_draws_a_picture(
 
 
 @pytest.mark.dask_awkward
+def test_the_demo_derives_its_query(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    run_on_muons(tmp_path / "demo.png", files=3, events=500, delay=0.1, derive=True)
+    stdout, _ = capsys.readouterr()
+    for line in (
+        "columns: Muon_charge, Muon_eta, Muon_phi, Muon_pt",
+        "cut:     (num(get('Muon_pt'), axis=1) >= 2)",
+        "% saved",
+        "Checked: plain Uproot gives the same",
+    ):
+        assert line in stdout
+
+
+@pytest.mark.dask_awkward
 def test_the_demo_on_files_of_the_user_prints_only_its_lines_and_leaves_only_the_picture(
     tmp_path: Path, jets: list[str]
 ):

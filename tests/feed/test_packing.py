@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import pickle
+import threading
 from datetime import UTC, datetime
 from hashlib import blake2b
 
 import pytest
+from tblib.pickling_support import install  # type: ignore[import-untyped]
 
 from servicex_layer._model import NoFile, ResultFile
 from servicex_layer.errors import UnknownRequestError
@@ -26,6 +28,15 @@ def test_an_answer_comes_out_as_it_was_put_in():
 def test_an_error_is_raised_when_it_is_unpacked():
     with pytest.raises(UnknownRequestError, match="no such request"):
         unpack(pack(UnknownRequestError("no such request")))
+
+
+def test_an_error_is_packed_without_its_causes():
+    error = UnknownRequestError("no such request")
+    error.__cause__ = OSError(threading.Lock())  # as a failed call holds one
+    install(error, error.__cause__)  # as distributed does
+    with pytest.raises(UnknownRequestError, match="no such request") as raised:
+        unpack(pack(error))
+    assert raised.value.__cause__ is None
 
 
 def test_a_batch_comes_out_as_it_was_put_in():
