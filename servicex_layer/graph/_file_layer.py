@@ -131,12 +131,14 @@ class SXFileLayer(LazyLayer):
         """See `dask.highlevelgraph.Layer.cull`."""
         del all_hlg_keys
         register_callback()
-        numbers = sorted(_number(key) for key in keys if key in self)
+        kept = [key for key in keys if key in self]
         culled = self
-        if len(numbers) != len(self):
+        if len(kept) != len(self):
             culled = copy.copy(self)
-            culled._numbers = _compact(numbers)
-        return culled, {(self.name, number): self._dependencies for number in numbers}
+            culled._numbers = _compact(sorted(map(_number, kept)))
+        # One set for all keys, which Dask only reads: a set for each of many partitions costs more
+        # than all else here.
+        return culled, dict.fromkeys(kept, self._dependencies)
 
     def clone(
         self, keys: set[Key], seed: Hashable, bind_to: Key | None = None

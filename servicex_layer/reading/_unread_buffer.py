@@ -32,6 +32,7 @@ __all__ = [
     "LateBuffer",
     "LateBuffers",
     "is_unread",
+    "is_virtual",
     "numpy_backend",
     "picklable",
     "unread_array",
@@ -290,9 +291,14 @@ def _generator_of(buffer: Any) -> Generator:
     return _Derived(generator) if is_derived else _Values(buffer.materialize())
 
 
+def is_virtual(buffer: Any) -> bool:
+    """Return whether a buffer of an array is read when it is touched, or was."""
+    return isinstance(buffer, VirtualNDArray)
+
+
 def is_unread(buffer: Any) -> bool:
     """Return whether touching a buffer of an array may read a file."""
-    return isinstance(buffer, VirtualNDArray) and not buffer.is_materialized
+    return is_virtual(buffer) and not buffer.is_materialized
 
 
 def picklable(buffer: Any) -> Any:

@@ -15,7 +15,7 @@ import awkward._pickle
 import numpy as np
 from awkward.forms import Form
 
-from servicex_layer.reading._unread_buffer import is_unread, picklable, unread_array
+from servicex_layer.reading._unread_buffer import is_virtual, picklable, unread_array
 
 __all__ = ["pickle_unread_columns"]
 
@@ -37,7 +37,7 @@ def pickle_unread_columns() -> None:
 
 
 class _UnreadReducer:
-    """Reduces arrays and records that have unread buffers, and leaves others to a reducer."""
+    """Reduces arrays and records that have virtual buffers, and leaves others to a reducer."""
 
     def __init__(self, others: Reducer | None) -> None:
         self._others = others
@@ -49,7 +49,9 @@ class _UnreadReducer:
             is_record = isinstance(layout, ak.record.Record)
             array = layout.array if is_record else layout
             form, length, buffers = ak.to_buffers(array)
-            if any(map(is_unread, buffers.values())):
+            # Also if all of them were read: dask-awkward pickles virtual arrays whole, and awkward
+            # then refuses those of a selection, which are longer than it expects.
+            if any(map(is_virtual, buffers.values())):
                 behavior = None if value.behavior is ak.behavior else value.behavior
                 attrs = {
                     name: attribute

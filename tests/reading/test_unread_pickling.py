@@ -72,6 +72,13 @@ def pickled(value: Any, protocol: int = 5) -> Any:
 
 
 @pytest.mark.parametrize("protocol", [4, 5])
+def test_a_selection_is_pickled_after_all_its_columns_were_read(array: Any, protocol: int):
+    selected = array[np.array([True, False, True, False])]
+    assert selected.to_list() == EXPECTED[[0, 2]].to_list()
+    assert pickled(selected, protocol).to_list() == EXPECTED[[0, 2]].to_list()
+
+
+@pytest.mark.parametrize("protocol", [4, 5])
 def test_unread_columns_are_pickled_unread_and_read_later(array: Any, protocol: int):
     received = pickled(pickled(array, protocol), protocol)
     assert reads == []
