@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from servicex_layer.feed import register
     from servicex_layer.graph import SXFileLayer, UprootLoadLayer, from_servicex
     from servicex_layer.mapping import histograms, map_files, nanoevents, work_items
-    from servicex_layer.monitor import progress
+    from servicex_layer.monitor import cancel, progress, status
     from servicex_layer.submission import deliver, submit
 
 __all__ = [
     "SXFileLayer",
     "UprootLoadLayer",
     "__version__",
+    "cancel",
     "deliver",
     "errors",
     "forms",
@@ -31,6 +32,7 @@ __all__ = [
     "progress",
     "register",
     "report",
+    "status",
     "submit",
     "work_items",
 ]
@@ -41,6 +43,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "SXFileLayer": "graph",
     "UprootLoadLayer": "graph",
+    "cancel": "monitor",
     "deliver": "submission",
     "from_servicex": "graph",
     "histograms": "mapping",
@@ -48,6 +51,7 @@ _HOMES = {
     "nanoevents": "mapping",
     "progress": "monitor",
     "register": "feed",
+    "status": "monitor",
     "submit": "submission",
     "work_items": "mapping",
 }

@@ -13,6 +13,7 @@ def test_completion_on_the_package_lists_its_public_names_only():
         "SXFileLayer",
         "UprootLoadLayer",
         "__version__",
+        "cancel",
         "deliver",
         "errors",
         "forms",
@@ -24,6 +25,7 @@ def test_completion_on_the_package_lists_its_public_names_only():
         "progress",
         "register",
         "report",
+        "status",
         "submit",
         "work_items",
     ]
