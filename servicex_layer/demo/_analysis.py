@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import awkward as ak
 import hist
-import hist.dask
 import uproot
 import vector
 from awkward.forms import Form
-from dask_awkward.lib.core import Array, map_partitions
 
 from servicex_layer.demo._events import MUON_MASS
+
+if TYPE_CHECKING:
+    import hist.dask
+    from dask_awkward.lib.core import Array
 
 __all__ = ["Analysis", "column_values", "dimuon_mass"]
 
@@ -40,6 +42,8 @@ class Analysis:
         The unit of the axis; empty if it is not known.
     entry : str
         The name of one entry, in the plural.
+    select : callable, optional
+        Takes a lazy array of events and returns those that can have entries. By default all can.
     """
 
     tree: str
@@ -49,10 +53,18 @@ class Analysis:
     axis: hist.axis.Regular
     unit: str
     entry: str
+    select: Callable[[Array], Array] | None = None
+
+    def fill_selected(self, events: Array) -> hist.dask.Hist[Any]:
+        """Return a lazy histogram of only those events that can have entries."""
+        return self.fill_lazily(events if self.select is None else self.select(events))
 
     def fill_lazily(self, events: Array) -> hist.dask.Hist[Any]:
         """Return a lazy histogram of a lazy array."""
-        lazy: hist.dask.Hist[Any] = hist.dask.Hist(self.axis)
+        from dask_awkward.lib.core import map_partitions
+        from hist.dask import Hist
+
+        lazy: hist.dask.Hist[Any] = Hist(self.axis)
         lazy.fill(map_partitions(self.values, events))
         return lazy
 
@@ -79,6 +91,7 @@ def dimuon_mass(tree: str) -> Analysis:
         axis=hist.axis.Regular(120, 60.0, 120.0, label="Dimuon mass"),
         unit="GeV",
         entry="Muon pairs",
+        select=_with_pairs,
     )
 
 
@@ -119,6 +132,11 @@ def _pair_masses(events: ak.Array) -> ak.Array:
     )
     first, second = ak.unzip(ak.combinations(muons, 2))
     return ak.flatten((first + second).mass[first.charge != second.charge])
+
+
+def _with_pairs(events: Array) -> Array:
+    selected: Array = events[ak.num(events.Muon_pt) >= 2]
+    return selected
 
 
 def _all_values(events: ak.Array, column: str) -> ak.Array:

@@ -9,8 +9,9 @@ from servicex_layer.errors import MissingExtraError
 __all__ = ["require_extras"]
 
 _EXTRAS = {
+    "dask-awkward": ("dask_awkward", "dask_histogram"),
     "local": ("jwt", "starlette", "uvicorn"),
-    "plot": ("dask_histogram", "hist", "matplotlib", "vector"),
+    "plot": ("hist", "matplotlib", "vector"),
     "progress": ("rich",),
 }
 

@@ -6,7 +6,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -29,6 +29,7 @@ from servicex_layer.feed import register
 from servicex_layer.graph import from_servicex
 from servicex_layer.local import LocalServiceX
 from servicex_layer.monitor import progress
+from servicex_layer.query import derive_query
 from servicex_layer.report import summary
 
 __all__ = ["run", "run_on_files", "run_on_muons"]
@@ -41,7 +42,12 @@ _IGNORE_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
 
 
 def run_on_muons(
-    output: Path, *, files: int = 24, events: int = 50_000, delay: float = _DELAY
+    output: Path,
+    *,
+    files: int = 24,
+    events: int = 50_000,
+    delay: float = _DELAY,
+    derive: bool = False,
 ) -> None:
     """Run the demo on generated files.
 
@@ -55,6 +61,8 @@ def run_on_muons(
         Number of events in each file.
     delay : float
         Minimum seconds that ServiceX takes for a file.
+    derive : bool
+        Whether to derive the query from the analysis, and to print it.
 
     Raises
     ------
@@ -66,10 +74,12 @@ def run_on_muons(
         for seed, path in enumerate(paths):
             write_file(path, events, seed)
         click.echo(f"Generated {files} ROOT files of {events:,} events each, Z to two muons.")
-        run([str(path) for path in paths], dimuon_mass(TREE), output, delay)
+        run([str(path) for path in paths], dimuon_mass(TREE), output, delay, derive=derive)
 
 
-def run_on_files(output: Path, files: Sequence[str], tree: str, column: str) -> None:
+def run_on_files(
+    output: Path, files: Sequence[str], tree: str, column: str, *, derive: bool = False
+) -> None:
     """Run the demo on a column of the user's files.
 
     Parameters
@@ -80,6 +90,8 @@ def run_on_files(output: Path, files: Sequence[str], tree: str, column: str) -> 
         Paths or URLs.
     tree, column : str
         The column to fill, and its tree.
+    derive : bool
+        Whether to derive the query from the analysis, and to print it.
 
     Raises
     ------
@@ -90,10 +102,12 @@ def run_on_files(output: Path, files: Sequence[str], tree: str, column: str) -> 
     """
     # At most about 20 s in all, for any number of files.
     delay = min(_DELAY, 20.0 * _PROCESSES / len(files))
-    run(files, analysis_of(files, tree, column), output, delay)
+    run(files, analysis_of(files, tree, column), output, delay, derive=derive)
 
 
-def run(files: Sequence[str], analysis: Analysis, output: Path, delay: float) -> None:
+def run(
+    files: Sequence[str], analysis: Analysis, output: Path, delay: float, *, derive: bool = False
+) -> None:
     """Run the demo on any files and analysis.
 
     Parameters
@@ -106,6 +120,8 @@ def run(files: Sequence[str], analysis: Analysis, output: Path, delay: float) ->
         The PNG file to write.
     delay : float
         Minimum seconds that ServiceX takes for a file.
+    derive : bool
+        Whether to derive the query from the analysis, and to print it.
 
     Raises
     ------
@@ -116,13 +132,16 @@ def run(files: Sequence[str], analysis: Analysis, output: Path, delay: float) ->
     """
     with _servicex_and_dask(delay) as service:
         submitted = time.time()
-        request_id = service.submit(files, tree=analysis.tree, columns=analysis.columns)
+        request_id = _submit(service, files, analysis, derive)
         click.echo(f"Submitted request {request_id} to the ServiceX at {service.url}.")
-        histogram, report = _compute(request_id, analysis)
+        fill = analysis.fill_selected if derive else analysis.fill_lazily
+        histogram, report = _compute(request_id, analysis, fill)
         ready = time.time()
     last_file = float(ak.max(report.finished_at))
     click.echo(summary(report))
     click.echo(f"Last file finished:  {last_file - submitted:6.2f} s after the submission")
+    if derive:
+        _print_saved_bytes(files, report)
     click.echo(f"Result ready:        {ready - submitted:6.2f} s")
     draw(output, analysis, histogram, report, ready - last_file)
     click.echo(f"Picture:             {output}")
@@ -181,14 +200,36 @@ def _blocked_ctrl_c() -> Iterator[None]:
         yield
 
 
-def _compute(request_id: str, analysis: Analysis) -> tuple[hist.Hist[Any], ak.Array]:
+def _submit(service: LocalServiceX, files: Sequence[str], analysis: Analysis, derive: bool) -> str:
+    if not derive:
+        return service.submit(files, tree=analysis.tree, columns=analysis.columns)
+    query = derive_query(analysis.fill_selected, files[0], analysis.tree)
+    click.echo(query)
+    return service.submit(files, selection=[query.selection()])
+
+
+def _print_saved_bytes(files: Sequence[str], report: ak.Array) -> None:
+    paths = [Path(file) for file in files if Path(file).is_file()]
+    if len(paths) == len(files):
+        before = sum(path.stat().st_size for path in paths)
+        after = int(ak.sum(report.size))
+        saved = 100 * (1 - after / before)
+        click.echo(
+            f"Results:             {after / 1e6:.2f} MB of {before / 1e6:.2f} MB of input, "
+            f"{saved:.0f} % saved"
+        )
+
+
+def _compute(
+    request_id: str, analysis: Analysis, fill: Callable[[Any], Any]
+) -> tuple[hist.Hist[Any], ak.Array]:
     """Fill the histogram while the request runs; return it and the report."""
     events, report = from_servicex(
         request_id, tree=analysis.tree, form=analysis.form, on_failed="raise", report=True
     )
     with progress({"demo": events}):
         histogram, records = compute(  # type: ignore[no-untyped-call]
-            analysis.fill_lazily(events), report
+            fill(events), report
         )
     return histogram, records
 

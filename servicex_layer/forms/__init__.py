@@ -9,8 +9,10 @@ from __future__ import annotations
 from servicex_layer.forms._argument import parse_form as parse_form  # for other packages
 from servicex_layer.forms._datashape import as_form
 from servicex_layer.forms._func_adl import from_func_adl
+from servicex_layer.forms._func_adl import is_func_adl as is_func_adl  # for other packages
 from servicex_layer.forms._sample import datashape, from_sample
 from servicex_layer.forms._uproot_raw import from_uproot_raw
+from servicex_layer.forms._uproot_raw import is_uproot_raw as is_uproot_raw  # for other packages
 from servicex_layer.reading import datashape_of
 
 __all__ = [

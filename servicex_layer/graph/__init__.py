@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from servicex_layer.graph._array import from_servicex
+from servicex_layer.graph._dask_awkward import require_dask_awkward
 from servicex_layer.graph._dask_tasks import Task, call_with_results
 from servicex_layer.graph._file_count import wait_for_file_count
 from servicex_layer.graph._file_layer import SXFileLayer
@@ -19,6 +20,7 @@ __all__ = [
     "call_with_results",
     "from_servicex",
     "record",
+    "require_dask_awkward",
     "result_source",
     "wait_for_file_count",
 ]

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from dask.highlevelgraph import HighLevelGraph
-from dask_awkward.lib.core import Array, map_partitions
-from dask_awkward.utils import first, second
 
 from servicex_layer._config import find_backend
 from servicex_layer._model import Backend, TransformStatus
@@ -20,7 +18,7 @@ from servicex_layer.feed import (
     register,
 )
 from servicex_layer.forms import parse_form
-from servicex_layer.graph._dask_awkward import meta_of, new_array
+from servicex_layer.graph._dask_awkward import meta_of, new_array, require_dask_awkward
 from servicex_layer.graph._file_count import status_with_file_count
 from servicex_layer.graph._file_layer import SXFileLayer
 from servicex_layer.graph._first_file import form_of_first_file
@@ -34,6 +32,7 @@ from servicex_layer.graph._record import record_meta
 from servicex_layer.reading import read_form
 
 if TYPE_CHECKING:
+    from dask_awkward.lib.core import Array
     from uproot import ImplementsFormMapping
 
 __all__ = ["from_servicex"]
@@ -126,6 +125,8 @@ def from_servicex(
 
     Raises
     ------
+    MissingExtraError
+        If dask-awkward is not installed.
     ConfigError
         If ``servicex.yaml`` is missing, or the backend is not in it.
     BackendError
@@ -144,6 +145,7 @@ def from_servicex(
     >>> events = from_servicex("5f1c0d3e", form="{JetPt: var * float64}")  # doctest: +SKIP
     >>> events.JetPt[events.JetPt > 100].compute()  # doctest: +SKIP
     """
+    require_dask_awkward("from_servicex")
     # Validate before anything is asked of the backend.
     SXFileLayer(request_id, 0, on_failed=on_failed, max_failed=max_failed)
     if form_mapping is not None:
@@ -203,6 +205,9 @@ def _array_of(files: SXFileLayer, load: UprootLoadLayer) -> Array:
 
 
 def _array_and_report(pairs: Array) -> tuple[Array, Array]:
+    from dask_awkward.lib.core import map_partitions
+    from dask_awkward.utils import first, second
+
     array = map_partitions(first, pairs, meta=meta_of(pairs), label="servicex-array")
     meta = record_meta()
     report = map_partitions(second, pairs, meta=meta, label="servicex-report")

@@ -2,42 +2,62 @@
 
 Its documentation doesn't cover the modules of layers and of tracing columns, and any release may
 change them. `tests/graph/test_dask_awkward.py` fails if one does.
+
+dask-awkward is an extra, so each function imports what it uses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 import awkward as ak
 from awkward.forms import Form
-from dask.blockwise import BlockwiseDepDict
 from dask.highlevelgraph import HighLevelGraph
-from dask_awkward.layers import AwkwardInputLayer
-from dask_awkward.layers.layers import AwkwardTokenizable
-from dask_awkward.lib.core import Array, new_array_object
-from dask_awkward.lib.utils import (
-    FormStructure,
-    buffer_keys_required_to_compute_shapes,
-    trace_form_structure,
-)
-from dask_awkward.utils import LazyInputsDict
+
+from servicex_layer.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from dask_awkward.layers import AwkwardInputLayer
+    from dask_awkward.lib.core import Array
+    from dask_awkward.lib.utils import FormStructure
 
 __all__ = [
-    "FormStructure",
+    "HAS_DASK_AWKWARD",
     "form_structure",
     "meta_of",
     "new_array",
-    "numbered_inputs",
+    "parse_buffer_key",
+    "require_dask_awkward",
     "stand_in_layer",
     "touched_buffers",
 ]
+
+HAS_DASK_AWKWARD = find_spec("dask_awkward") is not None
+
+
+def require_dask_awkward(name: str) -> None:
+    """Check that dask-awkward is installed, for the function with this name.
+
+    Raises
+    ------
+    MissingExtraError
+        If it isn't.
+    """
+    if not HAS_DASK_AWKWARD:
+        raise MissingExtraError(
+            f"{name} needs dask-awkward: pip install 'servicex_layer[dask-awkward]'. Without it, "
+            "use map_files, or the two layers by hand."
+        )
 
 
 def new_array(
     graph: HighLevelGraph, name: str, meta: ak.Array, divisions: Iterable[int | None]
 ) -> Array:
     """Make a dask-awkward array of the layer `name` of a graph."""
+    from dask_awkward.lib.core import new_array_object
+
     all_divisions: Any = tuple(divisions)
     return new_array_object(graph, name, meta=meta, divisions=all_divisions)
 
@@ -49,6 +69,9 @@ def meta_of(array: Array) -> ak.Array:
 
 def stand_in_layer(name: str, npartitions: int, value: Any, label: str) -> AwkwardInputLayer:
     """Make a layer that returns `value` from its only task, to trace which columns are touched."""
+    from dask_awkward.layers import AwkwardInputLayer
+    from dask_awkward.layers.layers import AwkwardTokenizable
+
     tokenizable: Any = AwkwardTokenizable
     return AwkwardInputLayer(
         name=name,
@@ -59,16 +82,18 @@ def stand_in_layer(name: str, npartitions: int, value: Any, label: str) -> Awkwa
     )
 
 
-def numbered_inputs(npartitions: int) -> BlockwiseDepDict:
-    """Make the input of a blockwise layer whose task N gets the number N."""
-    numbers: Any = range(npartitions)
-    inputs: Any = LazyInputsDict(numbers)
-    return BlockwiseDepDict(inputs, numblocks=(npartitions,))
-
-
 def form_structure(form: Form, buffer_key: Any) -> FormStructure:
     """Return the parents, paths and buffers of the nodes of a form whose nodes have keys."""
+    from dask_awkward.lib.utils import trace_form_structure
+
     return trace_form_structure(form, buffer_key=buffer_key)
+
+
+def parse_buffer_key(buffer_key: str) -> tuple[str, str]:
+    """Return the node of a form and the attribute that a buffer belongs to."""
+    from dask_awkward.lib.utils import parse_buffer_key
+
+    return parse_buffer_key(buffer_key)
 
 
 def touched_buffers(
@@ -79,6 +104,8 @@ def touched_buffers(
     These are the buffers whose data it touched, and those that give the length of the buffers
     whose shape it touched.
     """
+    from dask_awkward.lib.utils import buffer_keys_required_to_compute_shapes
+
     shapes = buffer_keys_required_to_compute_shapes(
         parse_buffer_key,
         report.shape_touched,

@@ -1,4 +1,4 @@
-"""Tasks as Dask 2025 writes them: its module for that is private, and a release may change it.
+"""Tasks and layers as Dask makes them: its module for that is private, and a release may change it.
 
 `tests/graph/test_dask_tasks.py` fails if one does.
 """
@@ -9,15 +9,18 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from dask._task_spec import GraphNode, Task, TaskRef
-from dask.blockwise import blockwise_token
+from dask.blockwise import BlockwiseDep, blockwise_token
+from dask.highlevelgraph import Layer
 from dask.typing import Key
 
 __all__ = [
     "GraphNode",
+    "Numbers",
     "Task",
     "TaskRef",
     "call_with_blocks",
     "call_with_results",
+    "forget_tasks",
     "reference",
     "wait",
 ]
@@ -55,3 +58,21 @@ class _Wait(Task):
 def wait(key: Key, function: Callable[..., Any], *args: Any) -> Task:
     """Make the task that calls a function which waits."""
     return _Wait(key, function, *args)
+
+
+class Numbers(BlockwiseDep):
+    """The input of a blockwise layer whose task N gets the number N."""
+
+    def __init__(self, npartitions: int) -> None:
+        self.numblocks = (npartitions,)
+        self.produces_tasks = False
+
+    def __getitem__(self, idx: tuple[int, ...]) -> int:
+        return idx[0]
+
+
+def forget_tasks(layer: Layer) -> None:
+    """Drop the tasks and keys that a copied layer was made with."""
+    # Private attributes, in which layers of Dask and dask-awkward keep tasks once made.
+    for cache in ("_cached_dict", "_cached_output_keys", "_dims"):
+        layer.__dict__.pop(cache, None)

@@ -70,7 +70,7 @@ class SXFileLayer(LazyLayer):
     request: RequestRef
     await_file: AwaitFile
     # The key of a task that must end before waits begin; see `dask.graph_manipulation.bind`.
-    _bound_to: Key | None
+    bound_to: Key | None
     # Sorted. A range pickles to the same size however long it is; lookups are quick in both.
     _numbers: range | dict[int, None]
 
@@ -92,7 +92,7 @@ class SXFileLayer(LazyLayer):
         self.max_failed = max_failed
         token = dask.base.tokenize(request_id, npartitions, backend, on_failed, max_failed)
         self.name = f"{FILE_LAYER}-{token}"
-        self._bound_to = None
+        self.bound_to = None
         self._numbers = range(npartitions)
         allowed = max_failed if on_failed == "skip" else 0.0
         self.request = RequestRef(request_id, backend)
@@ -111,7 +111,7 @@ class SXFileLayer(LazyLayer):
     def __getitem__(self, key: Key) -> Task:
         if key not in self:
             raise KeyError(key)
-        after = () if self._bound_to is None else (reference(self._bound_to),)
+        after = () if self.bound_to is None else (reference(self.bound_to),)
         return wait(key, self.await_file, _number(key), *after)
 
     def __contains__(self, key: object) -> bool:
@@ -144,23 +144,23 @@ class SXFileLayer(LazyLayer):
         """See `dask.highlevelgraph.Layer.clone`."""
         if not keys.issuperset(self):
             return self, False
-        bound_to = self._bound_to if bind_to is None else bind_to
+        bound_to = self.bound_to if bind_to is None else bind_to
         return self._copy(clone_key(self.name, seed), bound_to), bind_to is not None
 
     def renamed(self, rename: Callable[[Any], Any]) -> SXFileLayer:
         """Return a copy in which keys and names of layers are replaced by what `rename` returns."""
-        return self._copy(rename(self.name), rename(self._bound_to))
+        return self._copy(rename(self.name), rename(self.bound_to))
 
     def _copy(self, name: str, bound_to: Key | None) -> SXFileLayer:
         layer = copy.copy(self)
         layer.name = name
         layer.await_file = self.await_file.renamed(name)
-        layer._bound_to = bound_to
+        layer.bound_to = bound_to
         return layer
 
     @property
     def _dependencies(self) -> set[Key]:
-        return set() if self._bound_to is None else {self._bound_to}
+        return set() if self.bound_to is None else {self.bound_to}
 
     def layer_info_dict(self) -> dict[str, str]:
         """Return what a notebook's view of the graph shows."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import awkward as ak
 import numpy as np
@@ -132,11 +132,11 @@ class ReadWithFormMapping(ReadTask):
         buffer_keys = touched_buffers(report, state, self.info.parse_buffer_key)
         return self.columns.intersection(self.info.keys_for_buffer_keys(buffer_keys))
 
-    def project(self, report: Any, state: Any) -> ReadWithFormMapping:
+    def project(self, report: Any, state: Any) -> Self:
         """Return a copy that reads only what a traced computation touched."""
         return self.project_manually(self.necessary_columns(report, state))
 
-    def project_manually(self, columns: frozenset[str]) -> ReadWithFormMapping:
+    def project_manually(self, columns: frozenset[str]) -> Self:
         """Return a copy that reads only these columns."""
         projected = self.project_columns(columns)
         # From here on the form only serves validation, and it is pickled with every task.

@@ -16,6 +16,9 @@ class LazyLayer(Layer):
     Subclasses have the methods of a mapping but `items`, and `cull`.
     """
 
+    # Dask would make all tasks to find out.
+    has_legacy_tasks = False
+
     def items(self) -> Any:
         """Return the keys with their tasks."""
         return {key: self[key] for key in self}.items()

@@ -12,20 +12,20 @@ from awkward.forms import Form
 from dask.base import clone_key
 from dask.blockwise import Blockwise
 from dask.typing import Key
-from dask_awkward.layers import AwkwardInputLayer
 
 from servicex_layer.forms import as_form
-from servicex_layer.graph._array_pickling import make_arrays_picklable
-from servicex_layer.graph._dask_awkward import numbered_inputs, stand_in_layer
-from servicex_layer.graph._dask_tasks import call_with_blocks, reference
+from servicex_layer.graph._dask_awkward import stand_in_layer
+from servicex_layer.graph._dask_tasks import Numbers, call_with_blocks, forget_tasks, reference
+from servicex_layer.graph._extensions import extend_dask_awkward
 from servicex_layer.graph._file_layer import SXFileLayer, request_info
 from servicex_layer.graph._form_mapping import ReadWithFormMapping
+from servicex_layer.graph._input_layer import NamedProjection
 from servicex_layer.graph._layer_info import as_html
-from servicex_layer.graph._projected_names import NamedProjection, forget_tasks, name_projections
 from servicex_layer.graph._read_task import ReadFile
 from servicex_layer.graph._record import record_meta
 
 if TYPE_CHECKING:
+    from dask_awkward.layers import AwkwardInputLayer
     from uproot import ImplementsFormMapping
 
 __all__ = ["UprootLoadLayer"]
@@ -36,8 +36,9 @@ _LABEL = "servicex-load"
 class UprootLoadLayer(NamedProjection):
     """Read the files that an `SXFileLayer` waits for: one partition each.
 
-    This is an input layer of dask-awkward that has a dependency. Optimization replaces it by a
-    layer that reads only the columns that a computation needs.
+    If dask-awkward is installed, this is an input layer of dask-awkward that has a dependency.
+    Optimization replaces it by a layer that reads only the columns that a computation needs.
+    Otherwise it reads all the columns of `form`.
 
     Parameters
     ----------
@@ -74,16 +75,23 @@ class UprootLoadLayer(NamedProjection):
     >>> load = UprootLoadLayer(files, form="{JetPt: var * float64}", tree="treeme")
     >>> load.npartitions
     3
+    >>> load.meta.fields
+    ['JetPt']
     >>> from dask.highlevelgraph import HighLevelGraph
     >>> graph = HighLevelGraph(
     ...     {files.name: files, load.name: load}, {files.name: set(), load.name: {files.name}}
     ... )
-    >>> import dask_awkward as dak
-    >>> array = dak.lib.core.new_array_object(
+
+    With dask-awkward, an array:
+
+    >>> import dask_awkward as dak  # doctest: +SKIP
+    >>> array = dak.lib.core.new_array_object(  # doctest: +SKIP
     ...     graph, load.name, meta=load.meta, npartitions=load.npartitions
     ... )
-    >>> array.fields
-    ['JetPt']
+
+    Without, the partitions:
+
+    >>> client.get(graph, [(load.name, n) for n in range(load.npartitions)])  # doctest: +SKIP
     """
 
     npartitions: int
@@ -119,8 +127,7 @@ class UprootLoadLayer(NamedProjection):
         )
         self.fuse = fuse
         self._set_up(f"{_LABEL}-{token}", files, reader)
-        make_arrays_picklable()
-        name_projections()
+        extend_dask_awkward()
 
     def _set_up(
         self,
@@ -141,7 +148,7 @@ class UprootLoadLayer(NamedProjection):
         self.npartitions = files.npartitions
         self.files = files
         self.bound_to = bound_to
-        source: Any = numbered_inputs(files.npartitions) if self.fuse else files.name
+        source: Any = Numbers(files.npartitions) if self.fuse else files.name
         indices: list[Any] = [(source, "i")]
         if bound_to is not None:
             indices.append((reference(bound_to), None))
@@ -153,6 +160,17 @@ class UprootLoadLayer(NamedProjection):
             indices=indices,
             numblocks={} if self.fuse else {files.name: (files.npartitions,)},
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # dask-awkward doesn't project a layer that was pickled, as it may have lost its typetracer.
+        # This one has not, and from 2025.4 on Dask optimizes on the scheduler, after pickling.
+        state: dict[str, Any] = dict(self.__dict__)
+        state.pop("has_been_unpickled", None)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        extend_dask_awkward()
 
     def __repr__(self) -> str:
         return f"UprootLoadLayer<{self.files.request_id} {len(self)} partitions>"

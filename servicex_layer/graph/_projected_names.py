@@ -19,14 +19,14 @@ from dask.base import clone_key
 from dask.blockwise import Blockwise
 from dask.core import flatten, toposort
 from dask.highlevelgraph import HighLevelGraph, Layer, MaterializedLayer
-from dask_awkward.layers import AwkwardInputLayer
 from dask_awkward.layers.layers import AwkwardMaterializedLayer, AwkwardTreeReductionLayer
 
-from servicex_layer.graph._dask_tasks import TaskRef, reference
+from servicex_layer.graph._dask_tasks import TaskRef, forget_tasks, reference
+from servicex_layer.graph._input_layer import NamedProjection
 from servicex_layer.graph._task_keys import rename_keys
 from servicex_layer.graph._traceable import make_traceable
 
-__all__ = ["NamedProjection", "forget_tasks", "name_projections"]
+__all__ = ["name_projections"]
 
 Optimization: TypeAlias = Callable[[HighLevelGraph, Sequence[Any]], HighLevelGraph]
 Names: TypeAlias = Mapping[Any, str]
@@ -39,14 +39,6 @@ class Renamable(Protocol):
     def renamed(self, rename: Callable[[Any], Any]) -> Layer:
         """Return a copy in which keys and names of layers are replaced by what `rename` returns."""
         ...
-
-
-class NamedProjection(AwkwardInputLayer):
-    """An input layer whose projections get names of their own."""
-
-    def projection(self) -> tuple[Hashable, ...]:
-        """Return what tells the projections of one layer apart."""
-        raise NotImplementedError
 
 
 def name_projections() -> None:
@@ -75,7 +67,7 @@ def _optimize_columns(
     original: Optimization, graph: HighLevelGraph, keys: Sequence[Any]
 ) -> HighLevelGraph:
     graph = make_traceable(graph)
-    projected = original(graph, keys)
+    projected = original(graph, [*keys, *_bound_keys(graph)])
     requested = {_layer_name(key) for key in flatten(keys)}  # type: ignore[no-untyped-call]
     names: dict[Any, str] = {}
     layers: dict[str, Layer] = {}
@@ -96,6 +88,16 @@ def _optimize_columns(
         for name, inputs in graph.dependencies.items()
     }
     return HighLevelGraph(layers, dependencies)
+
+
+def _bound_keys(graph: HighLevelGraph) -> list[Any]:
+    """Return the keys of the tasks that layers of this package are bound to.
+
+    What is traced stands in for these layers and depends on nothing. Since Dask 2025.4 only the
+    tasks that are needed for a key are traced.
+    """
+    bound_to = [getattr(layer, "bound_to", None) for layer in graph.layers.values()]
+    return [key for key in bound_to if key is not None]
 
 
 def _layer_name(key: Any) -> Any:
@@ -160,10 +162,3 @@ def _rename_key(key: Any, names: Names) -> Any:
     if type(key) is tuple and key and isinstance(key[0], str) and key[0] in names:
         return (names[key[0]], *key[1:])
     return names.get(key, key) if isinstance(key, str) else key
-
-
-def forget_tasks(layer: Layer) -> None:
-    """Drop the tasks and keys that a copied layer was made with."""
-    # Private attributes, in which layers of Dask and dask-awkward keep tasks once made.
-    for cache in ("_cached_dict", "_cached_output_keys", "_dims"):
-        layer.__dict__.pop(cache, None)

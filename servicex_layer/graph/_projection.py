@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dask_awkward.lib.io.columnar import ColumnProjectionMixin
-from dask_awkward.lib.utils import parse_buffer_key
+from servicex_layer.graph._dask_awkward import parse_buffer_key, touched_buffers
 
-from servicex_layer.graph._dask_awkward import FormStructure, touched_buffers
+if TYPE_CHECKING:
+    from dask_awkward.lib.utils import FormStructure
 
-__all__ = ["ColumnProjectionMixin", "offsets_only_columns"]
+__all__ = ["offsets_only_columns"]
 
 
 def offsets_only_columns(report: Any, structure: FormStructure) -> frozenset[str]:
@@ -21,8 +21,7 @@ def offsets_only_columns(report: Any, structure: FormStructure) -> frozenset[str
     report : awkward.typetracer.TypeTracerReport
         The buffers that the computation touched.
     structure : FormStructure
-        The node and column of each buffer, as `ColumnProjectionMixin.prepare_for_projection`
-        returns them.
+        The node and column of each buffer, as `prepare_for_projection` of a reader returns them.
     """
     parents, paths = structure["form_key_to_parent_form_key"], structure["form_key_to_path"]
     needs = defaultdict(set)

@@ -9,12 +9,14 @@ from typing import Any, Self
 
 import awkward as ak
 from awkward.forms import RecordForm
+from awkward.typetracer import typetracer_from_form
 
 from servicex_layer._model import NoFile, ResultFile
 from servicex_layer.feed import RequestRef, record_read
 from servicex_layer.graph._await_file import AwaitFile
+from servicex_layer.graph._input_layer import ColumnProjectionMixin
 from servicex_layer.graph._late_read import LoadColumn
-from servicex_layer.graph._projection import ColumnProjectionMixin, offsets_only_columns
+from servicex_layer.graph._projection import offsets_only_columns
 from servicex_layer.graph._record import record
 from servicex_layer.graph._result_source import result_source
 from servicex_layer.reading import LateBuffers, fill_unread, form_of_buffers, read
@@ -105,6 +107,10 @@ class ReadTask:
         projected.columns = columns
         return projected
 
+    def project_manually(self, columns: frozenset[str]) -> Self:
+        """Return a copy that reads only these columns, as `dask_awkward.manual` asks for it."""
+        return self.project_columns(columns)
+
     def read(self, source: ResultSource) -> ak.contents.Content:
         """Read the columns; raises what `servicex_layer.reading.read` raises."""
         raise NotImplementedError
@@ -122,6 +128,10 @@ class ReadFile(ReadTask, ColumnProjectionMixin):
 
     use_optimization = True
     attrs = None
+
+    def mock(self) -> ak.Array:
+        """Return the array without its data."""
+        return typetracer_from_form(self.form, behavior=self.behavior)
 
     def project(self, report: Any, state: Any) -> Self:
         """Return a copy that reads only what a traced computation touched."""

@@ -67,7 +67,7 @@ class _FirstPartition(MaterializedLayer):
         return MaterializedLayer({key: self._mock(key, task) for key, task in tasks.items()})
 
     def _mock(self, key: Any, task: Any) -> Any:
-        if isinstance(task, Future):
+        if isinstance(task, Future) and task.client is not None:
             return _typetracer_of(task)
         return rename_keys(task, self._first_partition, key)
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from servicex_layer.errors import InvalidArgumentError, MissingExtraError
-from servicex_layer.graph import from_servicex
+from servicex_layer.graph import from_servicex, require_dask_awkward
 
 if TYPE_CHECKING:
     from dask_awkward.lib.core import Array
@@ -53,7 +53,7 @@ def nanoevents(
     Raises
     ------
     MissingExtraError
-        If coffea isn't installed.
+        If coffea or dask-awkward isn't installed.
     InvalidArgumentError
         If `schemaclass` isn't a schema, or the results are Parquet files.
     ConfigError, BackendError, RequestError, FormError
@@ -76,6 +76,7 @@ def nanoevents(
         raise MissingExtraError(
             "nanoevents needs coffea: pip install 'servicex_layer[coffea]'"
         ) from error
+    require_dask_awkward("nanoevents")
     schema = schemaclass or NanoAODSchema
     if not hasattr(schema, "behavior"):
         raise InvalidArgumentError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +15,7 @@ from awkward.forms import Form, RecordForm
 from servicex_layer.reading._columns import missing_column_error
 from servicex_layer.transport import Range
 
-__all__ = ["Fields"]
+__all__ = ["Fields", "only_fields"]
 
 
 class Fields:
@@ -22,8 +23,8 @@ class Fields:
 
     Parameters
     ----------
-    ntuple : uproot.models.RNTuple
-        The RNTuple.
+    key : uproot.reading.ReadOnlyKey
+        The key of the RNTuple.
     file : str
         Names the file in errors.
 
@@ -35,23 +36,27 @@ class Fields:
 
     nested = True
 
-    def __init__(self, ntuple: Any, file: str) -> None:
-        self._ntuple = ntuple
+    tree: Any
+    """Uproot's RNTuple."""
+
+    def __init__(self, key: Any, file: str) -> None:
+        self.tree = key.get()
         self._file = file
+        self.entries = int(self.tree.num_entries)
 
     def form(self) -> RecordForm:
         """Return the form of all columns, without reading one."""
-        form, _ = self._ntuple.to_akform()
+        form, _ = self.tree.to_akform()
         return form
 
     def title(self, name: str | None = None) -> str:
         """Return the description of a column, or of the RNTuple."""
-        title: str = (self._ntuple if name is None else self._field(name)).description
+        title: str = (self.tree if name is None else self._column(name)).description
         return title
 
     def typename(self, name: str) -> str:
         """Return the C++ type of a column."""
-        typename: str = self._field(name).typename
+        typename: str = self._column(name).typename
         return typename
 
     def ranges(self, form: RecordForm) -> Iterator[Range]:
@@ -60,19 +65,23 @@ class Fields:
         Uproot by itself asks for one page after the other.
         """
         if form.fields:
-            file_form, _ = self._ntuple.to_akform(filter_field=self._leaves(form))
+            leaves = self._leaves(form)
+            with self._only(form):
+                file_form, _ = self.tree.to_akform(filter_field=leaves)
             yield from self._pages(_column_numbers(file_form))
 
     def read(self, form: RecordForm) -> dict[str, ak.contents.Content]:
         """Read the columns of a form; of their records only the fields in the form."""
         if not form.fields:
             return {}
-        arrays = self._ntuple.arrays(filter_field=self._leaves(form))
+        leaves = self._leaves(form)
+        with self._only(form):
+            arrays = self.tree.arrays(filter_field=leaves)
         return {name: arrays[name].layout for name in form.fields}
 
     def counters(self, names: frozenset[str]) -> dict[str, Any]:
         """Return the fields of lists: an RNTuple stores their lengths apart from the items."""
-        fields = {name: self._field(name) for name in names}
+        fields = {name: self._column(name) for name in names}
         return {name: field for name, field in fields.items() if _is_list(self._form(field))}
 
     def length_ranges(self, counter: Any) -> Iterator[Range]:
@@ -82,38 +91,65 @@ class Fields:
     def lengths(self, counter: Any) -> Any:
         """Read the lengths of a field's lists."""
         # A virtual array reads a buffer when it is used: here the offsets, and not the items.
-        lists = self._ntuple.arrays(filter_field=_is_any_of([counter]), virtual=True)
+        with only_fields(self.tree, [counter]):
+            lists = self.tree.arrays(filter_field=_is_any_of([counter]), virtual=True)
         return np.diff(lists[lists.fields[0]].layout.offsets.data.materialize())
 
     @cached_property
-    def _fields(self) -> dict[str, Any]:
-        # Uproot finds no field by its path if a name in the path has a dot, as in xAOD.
-        return dict(self._ntuple.items())
+    def _columns(self) -> dict[str, Any]:
+        return {field.name: field for field in self.tree.fields}
 
-    def _field(self, path: str) -> Any:
-        if path not in self._fields:
-            raise missing_column_error(path, self._file, self._fields)
-        return self._fields[path]
+    def _column(self, name: str) -> Any:
+        if name not in self._columns:
+            raise missing_column_error(name, self._file, self._columns)
+        return self._columns[name]
 
-    def _form(self, field: Any) -> Form:
-        form, _ = self._ntuple.to_akform(filter_field=_is_any_of([field]))
+    def _only(self, form: RecordForm) -> AbstractContextManager[None]:
+        return only_fields(self.tree, [self._column(name) for name in form.fields])
+
+    def _form(self, column: Any) -> Form:
+        with only_fields(self.tree, [column]):
+            form, _ = self.tree.to_akform(filter_field=_is_any_of([column]))
         return form.content(0)
 
     def _leaves(self, form: RecordForm) -> Callable[[Any], bool]:
-        paths = (path for name in form.fields for path in _leaf_paths(form.content(name), name))
-        return _is_any_of(map(self._field, paths))
+        # Uproot finds no field by its path if a name in the path has a dot, as in xAOD.
+        with self._only(form):
+            fields = dict(self.tree.items())
+        paths = [path for name in form.fields for path in _leaf_paths(form.content(name), name)]
+        for path in paths:
+            if path not in fields:
+                raise missing_column_error(path, self._file, fields)
+        return _is_any_of(fields[path] for path in paths)
 
     def _pages(self, columns: set[int]) -> Iterator[Range]:
         """Return the ranges of bytes of all pages of the fields that have these columns."""
-        records = self._ntuple.column_records
+        records = self.tree.column_records
         # A cluster may hold the values of a field in another of its columns.
         fields = {records[column].field_id for column in columns}
-        for cluster in self._ntuple.page_link_list:
+        for cluster in self.tree.page_link_list:
             for record, column in zip(records, cluster, strict=False):
                 if record.field_id in fields:
                     for page in column.pages:
                         start = page.locator.offset
                         yield start, start + page.locator.num_bytes
+
+
+@contextmanager
+def only_fields(ntuple: Any, fields: list[Any]) -> Iterator[None]:
+    """Have Uproot look at only some of the fields at the top of an RNTuple.
+
+    Whatever is read, Uproot looks at all fields, and to find the subfields of each it looks at all
+    fields again: with 2 000 fields that takes seconds. Uproot keeps the fields at the top in
+    ``RNTuple._fields``, which is undocumented. If that changes, reading is slower but right, and a
+    test in tests/reading/test_rntuple.py fails.
+    """
+    all_fields = ntuple.fields
+    ntuple._fields = fields
+    try:
+        yield
+    finally:
+        ntuple._fields = all_fields
 
 
 def _column_numbers(form: Form, *, recursive: bool = True) -> set[int]:

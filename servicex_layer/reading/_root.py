@@ -36,7 +36,10 @@ class _Columns(Protocol):
     """The columns of a tree; `Branches` and `Fields` document the methods."""
 
     nested: bool
+    entries: int
 
+    @property
+    def tree(self) -> Any: ...
     def form(self) -> RecordForm: ...
     def title(self, name: str | None = None) -> str: ...
     def typename(self, name: str) -> str: ...
@@ -69,9 +72,6 @@ class RootTree:
         By `read` and `fetch`, if the tree lacks a column.
     """
 
-    tree: Any
-    """Uproot's tree."""
-
     entries: int
     nested: bool
 
@@ -82,11 +82,16 @@ class RootTree:
         with self._corrupt_if_fails():
             self._file = uproot.reading.ReadOnlyFile(file, handler=UprootSource, body=body)
             cache_class_lookups(self._file)
-            classname, self.tree = _choose_tree(self._file.root_directory, tree, file)
-            self.entries = int(self.tree.num_entries)
-            columns = Fields if classname == _RNTUPLE else Branches
-            self._columns = columns(self.tree, file)
+            key = _choose_tree(self._file.root_directory, tree, file)
+            self._columns = (Fields if key.fClassName == _RNTUPLE else Branches)(key, file)
+        self.entries = self._columns.entries
         self.nested = self._columns.nested
+
+    @property
+    def tree(self) -> Any:
+        """Uproot's tree, with all its columns."""
+        with self._corrupt_if_fails():
+            return self._columns.tree
 
     def __enter__(self) -> Self:
         return self
@@ -156,8 +161,8 @@ def cache_class_lookups(file: Any) -> None:
     file.class_named = functools.cache(file.class_named)
 
 
-def _choose_tree(directory: Any, tree: str | None, file: str) -> tuple[str, Any]:
-    """Return the class name of a tree, and the tree."""
+def _choose_tree(directory: Any, tree: str | None, file: str) -> Any:
+    """Return the key of a tree."""
     classnames = directory.classnames(recursive=True, cycle=False)
     trees = {
         name: classname
@@ -175,5 +180,4 @@ def _choose_tree(directory: Any, tree: str | None, file: str) -> tuple[str, Any]
         raise AmbiguousTreeError(
             f"{file} has several trees: {', '.join(trees)}. Choose one with tree=…"
         )
-    name = tree or next(iter(trees))
-    return trees[name], directory[name]
+    return directory.key(tree or next(iter(trees)))

@@ -15,6 +15,7 @@ from uproot.interpretation.grouped import AsGrouped
 from uproot.interpretation.identify import UnknownInterpretation
 
 from servicex_layer.reading._columns import missing_column_error
+from servicex_layer.reading._single_branches import read_single_branches
 from servicex_layer.transport import Range
 
 __all__ = ["Branches"]
@@ -27,8 +28,8 @@ class Branches:
 
     Parameters
     ----------
-    tree : uproot.TTree
-        The TTree.
+    key : uproot.reading.ReadOnlyKey
+        The key of the TTree.
     file : str
         Names the file in errors.
 
@@ -40,9 +41,18 @@ class Branches:
 
     nested = False
 
-    def __init__(self, tree: Any, file: str) -> None:
-        self._tree = tree
+    def __init__(self, key: Any, file: str) -> None:
+        self._key = key
         self._file = file
+        self._single = read_single_branches(key)
+        tree = self.tree if self._single is None else self._single.tree
+        self.entries = int(tree.num_entries)
+
+    @cached_property
+    def tree(self) -> Any:
+        """Uproot's TTree, with all its branches."""
+        self._single = None  # no longer needed
+        return self._key.get()
 
     def form(self) -> RecordForm:
         """Return the form of all columns, without reading one."""
@@ -50,12 +60,12 @@ class Branches:
         for name, branch in self._leaves.items():
             # Uproot cannot read every type; such branches are left out.
             with suppress(Exception):
-                forms[name] = branch.interpretation.awkward_form(self._tree.file)
+                forms[name] = branch.interpretation.awkward_form(self.tree.file)
         return RecordForm(list(forms.values()), list(forms))
 
     def title(self, name: str | None = None) -> str:
         """Return the title of a column, or of the tree."""
-        title: str = (self._tree if name is None else self._leaf(name)).title
+        title: str = (self.tree if name is None else self._leaf(name)).title
         return title
 
     def typename(self, name: str) -> str:
@@ -87,19 +97,22 @@ class Branches:
 
     @cached_property
     def _leaves(self) -> dict[str, Any]:
-        leaves = list(_leaf_branches(self._tree))
+        leaves = list(_leaf_branches(self.tree))
         times = Counter(branch.name for _, branch in leaves)
         return {branch.name if times[branch.name] == 1 else path: branch for path, branch in leaves}
 
     @cached_property
     def _by_name(self) -> dict[str, list[Any]]:
         by_name: dict[str, list[Any]] = {}
-        for branch in _all_branches(self._tree):
+        for branch in _all_branches(self.tree):
             by_name.setdefault(branch.name, []).append(branch)
         return by_name
 
     def _leaf(self, name: str) -> Any:
-        # Uproot takes a while to interpret a branch. Only `_leaves` needs that of all branches.
+        # Uproot takes a while to read a branch, and to interpret it. Only `_leaves` needs all.
+        branch = self._single.get(name) if self._single is not None else None
+        if branch is not None and _is_leaf(branch):
+            return branch
         namesakes = self._by_name.get(name, [])
         if len(namesakes) == 1 and _is_leaf(namesakes[0]):
             return namesakes[0]
@@ -108,15 +121,14 @@ class Branches:
         return self._leaves[name]
 
     def _values(self, branch: Any) -> ak.contents.Content:
-        entries = int(self._tree.num_entries)
-        values = branch.array(entry_stop=entries).layout
-        if len(values) < entries:
+        values = branch.array(entry_stop=self.entries).layout
+        if len(values) < self.entries:
             raise ValueError(f"the branch {branch.name!r} is shorter than its tree")
         return values
 
     def _baskets(self, branch: Any) -> Iterator[Range]:
         # Baskets within the metadata have been read already: these are no ranges.
-        for _, basket in branch.entries_to_ranges_or_baskets(0, int(self._tree.num_entries)):
+        for _, basket in branch.entries_to_ranges_or_baskets(0, self.entries):
             if isinstance(basket, tuple):
                 yield basket
 

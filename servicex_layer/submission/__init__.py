@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from servicex_layer.submission._apply import apply_to_dataset
 from servicex_layer.submission._deliver import deliver
 from servicex_layer.submission._submit import submit
 
-__all__ = ["deliver", "submit"]
+__all__ = ["apply_to_dataset", "deliver", "submit"]

@@ -11,7 +11,8 @@ import dask.config
 
 from servicex_layer.errors import ServiceXLayerError
 from servicex_layer.feed import loop_thread
-from servicex_layer.graph import SXFileLayer, from_servicex
+from servicex_layer.graph import SXFileLayer, from_servicex, require_dask_awkward
+from servicex_layer.submission._analyses import derive_queries
 from servicex_layer.submission._arguments import backend_name, failure_policy
 from servicex_layer.submission._failed_sample import FailedSample
 from servicex_layer.submission._samples import frontend_of, submit_samples
@@ -42,13 +43,15 @@ def deliver(
     Takes what ``servicex.deliver`` takes, but returns as soon as the numbers of files are known.
     It submits all samples at the same time through the official client and its local cache: a
     query that was submitted before is not submitted again, unless it failed or was deleted.
-    Needs the extra ``servicex``.
+    Needs the extras ``dask-awkward`` and ``servicex``.
 
     Parameters
     ----------
     spec : servicex.ServiceXSpec, mapping, str or pathlib.Path
         The specification, or the path of a YAML file that holds one. ``Delivery``,
-        ``OutputDirectory`` and ``OutFilesetName`` are ignored, as no file is downloaded.
+        ``OutputDirectory`` and ``OutFilesetName`` are ignored, as no file is downloaded. In place
+        of ``Query`` a sample may have ``Analysis``, a function of events: its query is derived, as
+        in `apply_to_dataset`. Then `form` and `tree` must be those of the input.
     config_path : str or pathlib.Path, optional
         The path of ``servicex.yaml``. It becomes the setting ``config-path`` of this process,
         which computes the arrays later. By default that setting, or else the first
@@ -74,13 +77,14 @@ def deliver(
     Returns
     -------
     dict
-        The name of each sample and what `from_servicex` returns for it. A sample that has already
-        failed is a placeholder that raises the error on use.
+        The name of each sample and what `from_servicex` returns for it; for a sample with
+        ``Analysis``, what that returns. A sample that has already failed is a placeholder that
+        raises the error on use.
 
     Raises
     ------
     MissingExtraError
-        If the official client is not installed.
+        If dask-awkward or the official client is not installed.
     InvalidArgumentError
         If `spec` or another argument is not valid, or an argument is passed under both names.
     ConfigError
@@ -104,9 +108,11 @@ def deliver(
     ... )
     >>> samples["ttbar"].JetPt.compute()  # doctest: +SKIP
     """
+    require_dask_awkward("deliver")
     policy = failure_policy(on_failed, fail_if_incomplete)
     # Validate as from_servicex does, before anything is submitted.
     SXFileLayer("not submitted yet", 0, on_failed=policy, max_failed=max_failed)
+    spec, analyses = derive_queries(spec, form, tree)
     parsed = parse_spec(spec)
     with closing(frontend_of(config_path, backend_name(backend, servicex_name))) as frontend:
         outcomes = loop_thread().run(
@@ -115,6 +121,7 @@ def deliver(
                 parsed,
                 ignore_local_cache=ignore_local_cache,
                 max_failed=max_failed if policy == "skip" else 0.0,
+                derived={name: sample.query for name, sample in analyses.items()},
             )
         )
     if config_path is not None:
@@ -126,6 +133,11 @@ def deliver(
             samples[sample.Name] = FailedSample(sample.Name, outcome)
             continue
         try:
+            if sample.Name in analyses:
+                samples[sample.Name] = analyses[sample.Name].apply(
+                    outcome.request_id, frontend.backend.name, policy, max_failed
+                )
+                continue
             samples[sample.Name] = array_of(
                 outcome.request_id,
                 frontend.backend.name,

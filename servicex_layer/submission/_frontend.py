@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,20 @@ from servicex_layer.errors import (
 if TYPE_CHECKING:
     from servicex import ServiceXSpec
 
-__all__ = ["Frontend", "frontend_installed"]
+__all__ = ["EarlierRequest", "Frontend", "frontend_installed"]
+
+
+@dataclass(frozen=True)
+class EarlierRequest:
+    """A request of the local cache: its id, and the hash of its query and dataset."""
+
+    request_id: str
+    request_hash: str
+
+    def has_dataset_of(self, request: Any, selection: str) -> bool:
+        """Return whether this request, of this selection, has the dataset of another one."""
+        same = request.model_copy(update={"selection": selection})
+        return bool(same.compute_hash() == self.request_hash)
 
 
 class Frontend:
@@ -113,6 +127,24 @@ class Frontend:
                 return str(cache.get_transform_request_id(request_hash))
             record = cache.get_transform_by_hash(request_hash)
         return None if record is None else str(record.request_id)
+
+    def earlier_requests(self, request: Any) -> list[EarlierRequest]:
+        """Return the requests of the local cache with the same codegen and format, latest first.
+
+        The cache holds neither their datasets nor their queries.
+        """
+        cache = self._client.query_cache
+        with self._own_errors():
+            ended = [dict(record) for record in cache.cached_queries()]
+            running = cache.queries_in_state("SUBMITTED")
+        records = [
+            record
+            for record in [*ended, *running]
+            if record.get("codegen") == request.codegen
+            and record.get("result_format") == request.result_format
+        ]
+        records.sort(key=lambda record: str(record.get("submit_time")), reverse=True)
+        return [EarlierRequest(str(record["request_id"]), record["hash"]) for record in records]
 
     async def submit(self, request: Any) -> str:
         """Submit a request, add it to the local cache, and return its id.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +13,19 @@ from servicex_layer._model import TransformStatus
 from servicex_layer.backend import RestClient
 from servicex_layer.errors import ServiceXLayerError, UnknownRequestError
 from servicex_layer.graph import wait_for_file_count
+from servicex_layer.query import DerivedQuery
+from servicex_layer.submission._earlier import holds
 from servicex_layer.submission._frontend import Frontend
 
 if TYPE_CHECKING:
     from servicex import ServiceXSpec
 
 __all__ = ["frontend_of", "submit_samples"]
+
+logger = logging.getLogger(__name__)
+
+# Each costs a call to the backend.
+_MOST_EARLIER_REQUESTS = 20
 
 
 def frontend_of(config_path: str | Path | None, backend: str | None) -> Frontend:
@@ -32,6 +41,7 @@ async def submit_samples(
     ignore_local_cache: bool,
     max_failed: float,
     wait: bool = True,
+    derived: Mapping[str, DerivedQuery] | None = None,
 ) -> list[TransformStatus | ServiceXLayerError]:
     """Submit the samples that the local cache lacks, all at the same time.
 
@@ -48,6 +58,9 @@ async def submit_samples(
         files failed, it is not.
     wait : bool
         Whether to wait until the number of files is final.
+    derived : mapping of str to DerivedQuery, optional
+        The queries of samples, by name, that were derived from analyses: an earlier request that
+        holds what such a query needs is used in its place.
 
     Returns
     -------
@@ -66,6 +79,9 @@ async def submit_samples(
             status = None
             if not (ignore_local_cache or sample.IgnoreLocalCache):
                 status = await _cached_status(frontend, rest, request, max_failed)
+                query = (derived or {}).get(sample.Name)
+                if status is None and query is not None:
+                    status = await _earlier_status(frontend, rest, request, query, max_failed)
             if status is None:
                 status = await rest.status(await frontend.submit(request))
             return await wait_for_file_count(rest, status.request_id) if wait else status
@@ -87,8 +103,35 @@ async def _cached_status(
 ) -> TransformStatus | None:
     """Return the status of an equal request in the local cache if it can be reused."""
     request_id = frontend.cached_request_id(request)
-    if request_id is None:
-        return None
+    return None if request_id is None else await _usable_status(rest, request_id, max_failed)
+
+
+async def _earlier_status(
+    frontend: Frontend, rest: RestClient, request: Any, query: DerivedQuery, max_failed: float
+) -> TransformStatus | None:
+    """Return the status of an earlier request of the dataset that holds what a query needs."""
+    for earlier in frontend.earlier_requests(request)[:_MOST_EARLIER_REQUESTS]:
+        try:
+            selection = await rest.selection(earlier.request_id)
+        except UnknownRequestError:
+            continue
+        if not (earlier.has_dataset_of(request, selection) and holds(selection, query)):
+            continue
+        status = await _usable_status(rest, earlier.request_id, max_failed)
+        if status is not None:
+            logger.info(
+                "Request %s of the same dataset holds all that %r needs: nothing is submitted.",
+                earlier.request_id,
+                request.title,
+            )
+            return status
+    return None
+
+
+async def _usable_status(
+    rest: RestClient, request_id: str, max_failed: float
+) -> TransformStatus | None:
+    """Return the status of a request if its results can be used."""
     try:
         status = await rest.status(request_id)
     except UnknownRequestError:

@@ -14,8 +14,6 @@ CODEGEN = "uproot-raw"
 RESULT_FORMATS = ("root-file", "root-rntuple", "parquet")
 
 _ARRAYS_KEYS = ("expressions", "cut", "filter_name", "filter_typename", "aliases")
-# The official client writes `use_standard_awkward_axis`, which changes nothing here: functions in
-# expressions are always Awkward's.
 _OTHER_KEYS = ("treename", "fail_on_missing_trees", "use_standard_awkward_axis")
 
 
@@ -31,11 +29,14 @@ class TreeQuery:
         Keyword arguments of ``uproot.TTree.arrays``.
     may_be_missing : bool
         Whether to skip a tree that the input file lacks. Otherwise the file fails.
+    standard_axis : bool
+        Whether functions of awkward keep their own default of ``axis``.
     """
 
     trees: dict[str, str]
     arguments: dict[str, Any]
     may_be_missing: bool
+    standard_axis: bool
 
 
 def parse_selection(selection: str) -> list[TreeQuery]:
@@ -83,6 +84,7 @@ def _parse_entry(entry: object) -> TreeQuery:
         trees=_parse_treename(entry.get("treename")),
         arguments={key: entry[key] for key in _ARRAYS_KEYS if key in entry},
         may_be_missing=entry.get("fail_on_missing_trees") is False,
+        standard_axis=entry.get("use_standard_awkward_axis") is True,
     )
 
 

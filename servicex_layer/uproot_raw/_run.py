@@ -9,6 +9,7 @@ import awkward as ak
 import uproot
 
 from servicex_layer.errors import InvalidArgumentError
+from servicex_layer.uproot_raw._language import expression_language
 from servicex_layer.uproot_raw._query import RESULT_FORMATS, TreeQuery, parse_selection
 from servicex_layer.uproot_raw._write import write_parquet, write_root_file, write_root_rntuple
 
@@ -82,11 +83,14 @@ def _read_tables(
     source: uproot.ReadOnlyDirectory, query: TreeQuery, entry_stop: int | None
 ) -> dict[str, ak.Array]:
     tables = {}
+    language = expression_language(standard_axis=query.standard_axis)
     for tree, output in query.trees.items():
         if query.may_be_missing and tree not in source:
             continue
         # A cut leaves an indexed array, which Uproot and pyarrow cannot write in every format.
-        table = ak.to_packed(source[tree].arrays(**query.arguments, entry_stop=entry_stop))
+        table = ak.to_packed(
+            source[tree].arrays(**query.arguments, language=language, entry_stop=entry_stop)
+        )
         if not table.fields:
             raise InvalidArgumentError(f"the query selects no branch of the tree {tree!r}")
         tables[output] = table

@@ -26,8 +26,8 @@ def layers_array(request_id: str, npartitions: int, form: Any, *, fuse: bool = F
     return new_array_object(graph, load.name, meta=load.meta, npartitions=load.npartitions)
 
 
-def uproot_array(files: Iterable[str], form: Any) -> Array:
+def uproot_array(files: Iterable[str], form: Any, tree: str = "events") -> Array:
     """Make an array of paths or URLs with `uproot.dask`, which opens none of them."""
-    trees = dict.fromkeys(files, "events")
+    trees = dict.fromkeys(files, tree)
     events: Array = uproot.dask(trees, open_files=False, known_base_form=as_form(form))
     return events

@@ -13,6 +13,7 @@ from servicex_layer.demo._inputs import analysis_of
 from servicex_layer.errors import InvalidArgumentError
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize(
     ("tree", "column", "message"),
     [

@@ -21,6 +21,7 @@ from servicex_layer.errors import FailedFilesError
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
+@pytest.mark.dask_awkward
 def test_the_demo_prints_its_times_and_draws_a_picture(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -38,6 +39,20 @@ def test_the_demo_prints_its_times_and_draws_a_picture(
     assert output.read_bytes().startswith(PNG)
 
 
+@pytest.mark.dask_awkward
+def test_the_demo_derives_its_query(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    run_on_muons(tmp_path / "demo.png", files=3, events=500, delay=0.1, derive=True)
+    stdout, _ = capsys.readouterr()
+    for line in (
+        "columns: Muon_charge, Muon_eta, Muon_phi, Muon_pt",
+        "cut:     (num(get('Muon_pt'), axis=1) >= 2)",
+        "% saved",
+        "Checked: plain Uproot gives the same",
+    ):
+        assert line in stdout
+
+
+@pytest.mark.dask_awkward
 def test_the_demo_on_files_of_the_user_prints_only_its_lines_and_leaves_only_the_picture(
     tmp_path: Path, jets: list[str]
 ):
@@ -79,12 +94,14 @@ class FirstFileOnly(Analysis):
         return super().fill_plainly(list(files)[:1])
 
 
+@pytest.mark.dask_awkward
 def test_a_histogram_that_differs_from_plain_uproot_is_an_error(tmp_path: Path, jets: list[str]):
     analysis = FirstFileOnly(**vars(analysis_of(jets, "treeme", "JetPt")))
     with pytest.raises(click.ClickException, match="6 entries instead of 3"):
         run(jets, analysis, tmp_path / "demo.png", delay=0.0)
 
 
+@pytest.mark.dask_awkward
 def test_a_file_that_servicex_fails_to_transform_is_an_error(
     tmp_path: Path, jets: list[str], capfd: pytest.CaptureFixture[str]
 ):

@@ -30,6 +30,8 @@ import servicex_layer as sxl
 from servicex_layer.cli._main import main
 from servicex_layer.local import LocalServiceX
 
+pytestmark = pytest.mark.dask_awkward
+
 ROOT = Path(__file__).parents[2]
 
 

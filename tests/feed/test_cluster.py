@@ -15,8 +15,8 @@ import pytest
 from ctrl_c import press_ctrl_c  # type: ignore[import-not-found]
 from dask.base import compute
 from dask.highlevelgraph import HighLevelGraph
-from dask_awkward.lib.core import new_array_object
 from distributed import Client, LocalCluster
+from optional_dask_awkward import dak  # type: ignore[import-not-found]
 
 import servicex_layer as sxl
 from servicex_layer.errors import (
@@ -68,7 +68,7 @@ def by_hand(request_id, npartitions):
     graph = HighLevelGraph(
         {files.name: files, load.name: load}, {files.name: set(), load.name: {files.name}}
     )
-    return new_array_object(graph, load.name, meta=load.meta, npartitions=npartitions)
+    return dak.lib.core.new_array_object(graph, load.name, meta=load.meta, npartitions=npartitions)
 
 
 def firsts(array):
@@ -79,6 +79,7 @@ def firsts(array):
 # One feed
 
 
+@pytest.mark.dask_awkward
 def test_a_request_that_waits_keeps_no_thread_from_one_that_is_finished(
     lone_worker, service, submit, finished, inputs
 ):
@@ -100,6 +101,7 @@ def all_x(inputs):
     return [100.0 * index + x for index in range(len(inputs)) for x in range(10)]
 
 
+@pytest.mark.dask_awkward
 def test_the_order_is_that_of_completion_and_the_same_for_all(cluster, service, submit, inputs):
     request_id = submit(inputs)
     events = sxl.from_servicex(request_id, form=FORM)
@@ -110,6 +112,7 @@ def test_the_order_is_that_of_completion_and_the_same_for_all(cluster, service, 
     assert firsts(sxl.from_servicex(request_id, form=FORM)) == [2, 0, 3, 1]
 
 
+@pytest.mark.dask_awkward
 def test_a_worker_that_is_killed_while_it_waits_changes_nothing(
     cluster, service, submit, inputs, until
 ):
@@ -137,6 +140,7 @@ def are_replaced(client, before):
     return now != before and len(now) == len(before)
 
 
+@pytest.mark.dask_awkward
 def test_a_worker_that_is_killed_while_it_reads_changes_nothing(
     cluster, service, submit, inputs, tmp_path, until
 ):
@@ -163,6 +167,7 @@ def _die_once(partition, path):
     return partition
 
 
+@pytest.mark.dask_awkward
 def test_a_worker_that_joins_later_is_served_too(lone_worker, service, submit, inputs, until):
     request_id = submit(inputs)
     events = sxl.from_servicex(request_id, form=FORM)
@@ -173,6 +178,7 @@ def test_a_worker_that_joins_later_is_served_too(lone_worker, service, submit, i
     assert sorted(part[0] for part in lone_worker.gather(futures)) == [0, 100, 200, 300]
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize("workers", [1, 4])
 def test_the_backend_sees_one_poller_however_many_workers_wait(
     workers, service, submit, inputs, until
@@ -193,6 +199,7 @@ def test_the_backend_sees_one_poller_however_many_workers_wait(
         client.cancel(futures)
 
 
+@pytest.mark.dask_awkward
 def test_a_worker_is_told_of_each_file_once_beside_what_it_asks_for(
     lone_worker, finished, inputs, monkeypatch
 ):
@@ -210,6 +217,7 @@ def test_a_worker_is_told_of_each_file_once_beside_what_it_asks_for(
     assert sorted(file.number for file in sent) == [0, 1, 2, 3]
 
 
+@pytest.mark.dask_awkward
 def test_a_request_has_one_list_by_whatever_name_its_backend_goes(
     lone_worker, service, finished, inputs
 ):
@@ -222,6 +230,7 @@ def test_a_request_has_one_list_by_whatever_name_its_backend_goes(
     assert service.traffic.calls["status"] == 2
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize("enough", [False, True])
 def test_dask_can_read_a_partition_again(cluster, service, finished, inputs, enough):
     cluster.run(dask.config.set, {"servicex-layer.retry-timeout": 0})
@@ -236,6 +245,7 @@ def test_dask_can_read_a_partition_again(cluster, service, finished, inputs, eno
 # Credentials
 
 
+@pytest.mark.dask_awkward
 def test_workers_need_no_configuration(cluster, service, finished, inputs):
     assert not any(cluster.run(_config_path).values())
     sxl.register(cluster)
@@ -248,6 +258,7 @@ def _config_path():
     )
 
 
+@pytest.mark.dask_awkward
 def test_registering_again_changes_nothing(cluster, service, submit, inputs, until):
     request_id = submit(inputs)
     sxl.register(cluster)
@@ -259,6 +270,7 @@ def test_registering_again_changes_nothing(cluster, service, submit, inputs, unt
     assert len(cluster.gather(futures)) == 4
 
 
+@pytest.mark.dask_awkward
 def test_a_backend_that_was_not_registered_is_registered_when_its_graph_is_sent(
     cluster, service, finished, inputs
 ):
@@ -275,6 +287,7 @@ def test_register_without_a_client_or_with_an_unknown_backend(service):
         sxl.register(client, "elsewhere")
 
 
+@pytest.mark.dask_awkward
 def test_no_token_is_in_a_graph_or_a_repr(cluster, service, submit, inputs):
     token = service.servicex_yaml.read_text().partition("token: ")[2].split()[0]
     events = sxl.from_servicex(submit(inputs), form=FORM)
@@ -298,6 +311,7 @@ def change_token(service, tmp_path):
         yield change
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize("scheduler", ["threads", "cluster_of_processes"], indirect=True)
 def test_a_new_token_reaches_what_is_followed_already(
     scheduler, service, submit, inputs, change_token
@@ -327,6 +341,7 @@ def test_a_new_token_reaches_what_is_followed_already(
 # Without a registration
 
 
+@pytest.mark.dask_awkward
 def test_a_cluster_that_is_not_registered_is_an_error_that_says_what_to_await(
     nothing_left, service, finished, inputs
 ):
@@ -351,6 +366,7 @@ def test_a_cluster_that_is_not_registered_is_an_error_that_says_what_to_await(
 # Ends
 
 
+@pytest.mark.dask_awkward
 def test_cancelled_futures_stop_waiting_and_polling(cluster, service, submit, inputs, until):
     events = sxl.from_servicex(submit(inputs), form=FORM)
     futures = cluster.compute(events.x.to_delayed())
@@ -359,6 +375,7 @@ def test_cancelled_futures_stop_waiting_and_polling(cluster, service, submit, in
     assert_at_rest(cluster, until)
 
 
+@pytest.mark.dask_awkward
 def test_a_closed_client_stops_waiting_and_polling(cluster, service, submit, inputs, until):
     with Client(cluster.cluster) as other:
         events = sxl.from_servicex(submit(inputs), form=FORM)
@@ -378,6 +395,7 @@ def _seceded(dask_worker):
     return len(dask_worker.plugins["servicex-layer-seceded-waits"].futures)
 
 
+@pytest.mark.dask_awkward
 def test_a_task_that_is_wanted_again_while_it_is_cancelled_gets_its_file(
     cluster, service, submit, inputs, until
 ):
@@ -392,6 +410,7 @@ def test_a_task_that_is_wanted_again_while_it_is_cancelled_gets_its_file(
     assert sorted(part[0] for part in cluster.gather(futures)) == [0, 100, 200, 300]
 
 
+@pytest.mark.dask_awkward
 def test_threads_that_wait_end_when_their_computation_fails(service, submit, inputs, until):
     request_id = submit(inputs)
     events = sxl.from_servicex(request_id, form=FORM)
@@ -407,6 +426,7 @@ def _fail(partition):
     return partition
 
 
+@pytest.mark.dask_awkward
 def test_ctrl_c_ends_the_wait(service, submit, inputs, until):
     events = sxl.from_servicex(submit(inputs), form=FORM)
     for scheduler in ("sync", "threads"):
@@ -423,6 +443,7 @@ def _interrupt():
     press_ctrl_c()
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.every_scheduler
 def test_timeout_bounds_the_wait_for_the_next_file(scheduler, service, submit, inputs, monkeypatch):
     monkeypatch.setenv("DASK_SERVICEX_LAYER__TIMEOUT", "200ms")

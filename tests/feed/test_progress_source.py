@@ -13,6 +13,7 @@ from servicex_layer.errors import UnknownBackendError
 from servicex_layer.feed import progress_source
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize("scheduler", ["sync", "cluster_of_threads"], indirect=True)
 def test_only_reads_since_the_start_are_counted(
     scheduler: str, finished: Callable[..., str], inputs: list[Path]

@@ -13,6 +13,8 @@ from servicex_layer.errors import FormError
 from servicex_layer.forms import as_form, parse_form
 from servicex_layer.local import LocalServiceX
 
+pytestmark = pytest.mark.dask_awkward
+
 QASTLE = "(call Select (call EventDataset) (lambda (list e) (dict (list 'n') (list 1))))"
 COLUMNS = {"x": np.float64, "n": "int32", "v": "var * float64"}
 FORM = "{x: float64, n: int32, v: var * float64}"

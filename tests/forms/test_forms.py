@@ -152,6 +152,7 @@ def test_parquet_of_half_precision(tmp_path: Path):
 # Real files, end to end
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize("result_format", FORMATS)
 @pytest.mark.parametrize(
     ("name", "tree", "query"),
@@ -200,6 +201,7 @@ def test_form_of_a_real_rntuple(data: Path, finished: Callable[..., str]):
 # Checked, not trusted
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize("result_format", FORMATS)
 def test_missing_column_is_an_error_if_it_is_needed(
     finished: Callable[..., str], inputs: list[Path], result_format: str
@@ -212,6 +214,7 @@ def test_missing_column_is_an_error_if_it_is_needed(
         events.w.partitions[0].compute()
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize("result_format", FORMATS)
 def test_mismatch_error_has_the_right_form(
     finished: Callable[..., str],

@@ -18,12 +18,12 @@ from func_adl_servicex_xaodr22 import (  # type: ignore[import-untyped]
     cpp_float,
     cpp_vfloat,
 )
-from func_adl_uproot import UprootDataset, generate_function  # type: ignore[import-untyped]
 from func_adl_xAOD.atlas.xaod.executor import (  # type: ignore[import-untyped]
     atlas_xaod_executor,
 )
 from hypothesis import Phase, given, reject, settings
 from hypothesis import strategies as st
+from optional_dask_awkward import HAS_DASK_AWKWARD  # type: ignore[import-not-found]
 from servicex import query as servicex_query
 
 from servicex_layer import from_servicex
@@ -33,6 +33,14 @@ from servicex_layer.forms import from_func_adl
 from servicex_layer.local import LocalServiceX
 from servicex_layer.reading import read
 from servicex_layer.transport import ResultSource
+
+if HAS_DASK_AWKWARD:
+    # It depends on dask-awkward.
+    from func_adl_uproot import (  # type: ignore[import-untyped]
+        UprootDataset,
+        generate_function,
+    )
+
 
 # func_adl_uproot uses of `ast` what Python will drop.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -191,6 +199,7 @@ def test_type_that_no_tree_holds_must_be_added():
 # Queries without types, for Uproot
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize(
     ("query", "untyped"),
     [
@@ -239,6 +248,7 @@ def test_queries_of_the_official_client():
     assert str(form.type) == "{pt: var * float64, n: int32, eta: var * float32}"
 
 
+@pytest.mark.dask_awkward
 def test_flattened_query_of_uproot(inputs: list[Path]):
     query = (
         UprootDataset(str(inputs[0]), "events")
@@ -251,6 +261,7 @@ def test_flattened_query_of_uproot(inputs: list[Path]):
     assert str(from_func_adl(query, {"p": "float64"}).type) == str(events.type.content)
 
 
+@pytest.mark.dask_awkward
 def test_uproot_has_no_name_for_a_single_column(inputs: list[Path]):
     query = UprootDataset(str(inputs[0]), "events").Select("lambda e: e.x")
     with pytest.raises(FormError, match="End the query with a dictionary"):
@@ -301,6 +312,7 @@ def test_types_of_annotations():
 # Real files
 
 
+@pytest.mark.dask_awkward
 def test_form_of_a_real_result_of_cpp(data: Path, finished: Callable[..., str]):
     """The result of a query like this one."""
     path = data / "0fc6e51a5ea6dea107c195591d20a1b2-15.26710677._000019.pool.root.1"
@@ -312,6 +324,7 @@ def test_form_of_a_real_result_of_cpp(data: Path, finished: Callable[..., str]):
     assert ak.count(computed.JetPt) == 135_013
 
 
+@pytest.mark.dask_awkward
 def test_form_of_a_real_file_read_by_uproot(data: Path, tmp_path: Path):
     query = UprootDataset(str(data / "uproot-HZZ.root"), "events").Select(
         "lambda e: {'met': e.MET_px, 'px': e.Jet_Px.Select(lambda p: p * 2), 'n': e.Jet_Px.Count()}"
@@ -330,6 +343,7 @@ def test_form_of_a_real_file_read_by_uproot(data: Path, tmp_path: Path):
 # The form of a request
 
 
+@pytest.mark.dask_awkward
 def test_form_of_a_running_request(
     service: LocalServiceX, submit: Callable[..., str], inputs: list[Path]
 ):
@@ -344,6 +358,7 @@ def test_form_of_a_running_request(
     assert service.traffic.calls.keys() <= {"status", "token"}
 
 
+@pytest.mark.dask_awkward
 def test_added_types_are_those_of_the_results(finished: Callable[..., str], inputs: list[Path]):
     query = UprootDataset(str(inputs[0]), "events").Select("lambda e: {'x': e.x, 'v': e.v}")
     types = {"x": "float64", "v": "var * float64"}

@@ -100,6 +100,7 @@ def test_tree_is_chosen_by_name(two_trees: Path):
         datashape(two_trees, "three")
 
 
+@pytest.mark.dask_awkward
 def test_tree_of_a_request_is_that_of_its_sample(
     finished: Callable[..., str], inputs: list[Path], two_trees: Path
 ):

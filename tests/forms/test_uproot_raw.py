@@ -124,6 +124,7 @@ def test_missing_sample_is_an_error(tmp_path: Path):
         from_uproot_raw([EVENTS], tmp_path / "nowhere.root")
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize("result_format", ["root-file", "root-rntuple", "parquet"])
 def test_form_is_that_of_the_requests_format(
     finished: Callable[..., str], inputs: list[Path], result_format: str

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import dask_awkward
 import pytest
 from dask.highlevelgraph import HighLevelGraph
+from optional_dask_awkward import dak  # type: ignore[import-not-found]
 
 from servicex_layer import SXFileLayer, UprootLoadLayer
 
-dak: Any = dask_awkward
 FORM = "{x: float64, n: int32, v: var * float64}"
 
 

@@ -8,17 +8,18 @@ from typing import Any
 
 import awkward as ak
 import dask
-import dask_awkward
 import pytest
 from dask.base import compute
 from dask.callbacks import Callback
 from dask.highlevelgraph import HighLevelGraph
+from optional_dask_awkward import dak  # type: ignore[import-not-found]
 
 from servicex_layer import SXFileLayer, UprootLoadLayer, from_servicex
 from servicex_layer.errors import FailedFilesError
 from servicex_layer.local import Faults, LocalServiceX
 
-dak: Any = dask_awkward
+pytestmark = pytest.mark.dask_awkward
+
 FORM = "{x: float64, n: int32, v: var * float64}"
 JETS, SUM = 36_223, 4543328.78078125
 

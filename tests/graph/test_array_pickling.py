@@ -12,6 +12,8 @@ import pytest
 
 from servicex_layer import SXFileLayer
 
+pytestmark = pytest.mark.dask_awkward
+
 
 @pytest.mark.parametrize("pickler", [pickle, cloudpickle])
 def test_an_array_survives_a_pickle(

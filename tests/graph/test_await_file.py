@@ -9,18 +9,17 @@ from typing import Any
 import awkward as ak
 import cloudpickle
 import dask
-import dask_awkward
 import pytest
 from dask.base import tokenize
 from dask.graph_manipulation import clone
 from dask.highlevelgraph import HighLevelGraph
 from distributed import Client, LocalCluster
 from distributed.utils import iscoroutinefunction
+from optional_dask_awkward import dak  # type: ignore[import-not-found]
 
 from servicex_layer import SXFileLayer, UprootLoadLayer, from_servicex
 from servicex_layer.local import LocalServiceX
 
-dak: Any = dask_awkward
 FORM = "{x: float64, n: int32, v: var * float64}"
 REQUEST = "b5901cca-9858-42e7-a093-0929cf391f0e"
 
@@ -89,6 +88,7 @@ def x_of(record: Any) -> float:
     return float(record["x"])
 
 
+@pytest.mark.dask_awkward
 @KINDS
 def test_a_wait_holds_no_thread_of_a_worker(
     kind: str,
@@ -118,6 +118,7 @@ def waits(client: Client) -> int:
     return int(count)
 
 
+@pytest.mark.dask_awkward
 @KINDS
 @pytest.mark.parametrize("scheduler", ["sync", "threads"])
 def test_ctrl_c_ends_the_wait(
@@ -139,6 +140,7 @@ def raise_lookup_error(events: Any) -> Any:
     raise LookupError("of the user's function")
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize("kind", ["from_servicex", "by hand"])
 def test_a_failed_computation_leaves_another_of_the_same_array_alone(
     kind: str,

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import operator
-
 import awkward as ak
+import pytest
 from awkward.forms import form_with_unique_keys
 from awkward.typetracer import typetracer_with_report
-from dask.blockwise import Blockwise
 from dask.highlevelgraph import HighLevelGraph
 from dask.local import get_sync
-from dask_awkward.layers import AwkwardInputLayer
-from dask_awkward.lib.utils import parse_buffer_key, render_buffer_key
+from optional_dask_awkward import dak  # type: ignore[import-not-found]
 
 from servicex_layer.graph import _dask_awkward as names
-from servicex_layer.graph._dask_tasks import call_with_blocks
+
+pytestmark = pytest.mark.dask_awkward
 
 
 def test_a_new_array_has_its_layer_meta_and_divisions():
@@ -30,21 +28,10 @@ def test_a_new_array_has_its_layer_meta_and_divisions():
 
 def test_a_stand_in_layer_returns_its_value_in_partition_0():
     layer = names.stand_in_layer("stand-in", 1000, "meta", "label")
-    assert isinstance(layer, AwkwardInputLayer)
+    assert isinstance(layer, dak.layers.AwkwardInputLayer)
     assert list(layer) == [("stand-in", 0)]
     assert get_sync(dict(layer), ("stand-in", 0)) == "meta"
     assert not names.stand_in_layer("stand-in", 0, "meta", "label")
-
-
-def test_numbered_inputs_give_each_task_its_number():
-    layer = Blockwise(
-        output="negative",
-        output_indices="i",
-        task=call_with_blocks("negative", operator.neg),
-        indices=[(names.numbered_inputs(3), "i")],
-        numblocks={},
-    )
-    assert get_sync(dict(layer), [("negative", number) for number in range(3)]) == (0, -1, -2)
 
 
 def test_touched_buffers_are_those_of_the_data_and_of_the_shapes_above():
@@ -54,10 +41,12 @@ def test_touched_buffers_are_those_of_the_data_and_of_the_shapes_above():
         ),
         "@",
     )
-    structure = names.form_structure(form, render_buffer_key)
-    meta, report = typetracer_with_report(form, highlevel=True, buffer_key=render_buffer_key)
+    structure = names.form_structure(form, dak.lib.utils.render_buffer_key)
+    meta, report = typetracer_with_report(
+        form, highlevel=True, buffer_key=dak.lib.utils.render_buffer_key
+    )
     ak.num(meta.v)
-    buffers = names.touched_buffers(report, structure, parse_buffer_key)
-    touched = {structure["form_key_to_path"][parse_buffer_key(key)[0]] for key in buffers}
+    buffers = names.touched_buffers(report, structure, names.parse_buffer_key)
+    touched = {structure["form_key_to_path"][names.parse_buffer_key(key)[0]] for key in buffers}
     assert touched == {("v",)}
-    assert {parse_buffer_key(key)[1] for key in buffers} == {"offsets"}
+    assert {names.parse_buffer_key(key)[1] for key in buffers} == {"offsets"}

@@ -10,6 +10,7 @@ from dask.blockwise import Blockwise
 from dask.local import get_sync
 
 from servicex_layer.graph._dask_tasks import (
+    Numbers,
     call_with_blocks,
     call_with_results,
     reference,
@@ -38,6 +39,17 @@ def test_dask_gives_each_task_of_a_blockwise_layer_its_block():
     )
     graph = {("number", 0): 5, ("number", 1): 7, **layer}
     assert get_sync(graph, [("negative", 0), ("negative", 1)]) == (-5, -7)
+
+
+def test_numbers_give_each_task_of_a_blockwise_layer_its_number():
+    layer = Blockwise(
+        output="negative",
+        output_indices="i",
+        task=call_with_blocks("negative", operator.neg),
+        indices=[(Numbers(3), "i")],
+        numblocks={},
+    )
+    assert get_sync(dict(layer), [("negative", number) for number in range(3)]) == (0, -1, -2)
 
 
 def test_dask_fuses_no_wait_with_what_follows():

@@ -12,6 +12,8 @@ from servicex_layer import from_servicex
 from servicex_layer.errors import FormError, WaitTimeoutError
 from servicex_layer.local import LocalServiceX
 
+pytestmark = pytest.mark.dask_awkward
+
 
 def test_the_form_is_that_of_the_first_finished_file(
     service: LocalServiceX,

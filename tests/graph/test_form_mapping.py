@@ -9,19 +9,18 @@ from typing import Any
 
 import awkward as ak
 import cloudpickle
-import dask_awkward
 import numpy as np
 import pytest
 import uproot
 import vector
 from awkward.forms import ListOffsetForm, NumpyForm, RecordForm
 from dask.base import tokenize
+from optional_dask_awkward import dak  # type: ignore[import-not-found]
 
 from servicex_layer import SXFileLayer, UprootLoadLayer, from_servicex
 from servicex_layer.errors import InvalidArgumentError, ResultError, SchemaMismatchError
 from servicex_layer.local import LocalServiceX
 
-dak: Any = dask_awkward
 BEHAVIOR = vector.backends.awkward.behavior
 ROOT_FORMATS = ["root-file", "root-rntuple"]
 FIELDS = ["pt", "eta", "phi", "mass"]
@@ -114,6 +113,7 @@ def needed_columns(array: Any) -> set[str]:
 # Behaviors
 
 
+@pytest.mark.dask_awkward
 def test_a_behavior_applies_to_records_zipped_from_columns(
     finished: Callable[..., str], nano: list[Path]
 ):
@@ -124,6 +124,7 @@ def test_a_behavior_applies_to_records_zipped_from_columns(
     assert ak.almost_equal(muons.px.compute(), px_of(nano))
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize("kind", [*ROOT_FORMATS, "parquet"])
 def test_a_behavior_applies_to_the_record_name_in_the_form(
     finished: Callable[..., str], tmp_path: Path, write_file: Callable[..., Path], kind: str
@@ -138,6 +139,7 @@ def test_a_behavior_applies_to_the_record_name_in_the_form(
     assert events.compute().px.to_list() == [0, 1, 2]
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize("number", ["float32", "float64"])
 def test_a_behavior_applies_to_nested_records(
     finished: Callable[..., str], tmp_path: Path, number: str
@@ -172,6 +174,7 @@ def test_an_empty_partition_has_the_behavior_of_its_records(
 # Form mappings
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.every_scheduler
 @pytest.mark.parametrize("kind", ROOT_FORMATS)
 def test_a_mapping_presents_columns_in_its_form(
@@ -184,6 +187,7 @@ def test_a_mapping_presents_columns_in_its_form(
     assert ak.almost_equal(events.Muon.px.compute(), px_of(nano))
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize("kind", ROOT_FORMATS)
 def test_a_mapping_reads_a_whole_array(finished: Callable[..., str], nano: list[Path], kind: str):
     events = from_servicex(
@@ -195,6 +199,7 @@ def test_a_mapping_reads_a_whole_array(finished: Callable[..., str], nano: list[
     assert events.Muon.layout.content.parameter("__record__") == "Momentum4D"
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize("kind", ROOT_FORMATS)
 def test_a_mapping_reads_the_columns_that_lengths_need(
     finished: Callable[..., str], nano: list[Path], kind: str
@@ -207,6 +212,7 @@ def test_a_mapping_reads_the_columns_that_lengths_need(
     assert ak.num(events, axis=0).compute() == 40
 
 
+@pytest.mark.dask_awkward
 def test_a_mapping_reads_needed_branches_only(
     finished: Callable[..., str],
     stored: Callable[[str, int], Path],
@@ -223,6 +229,7 @@ def test_a_mapping_reads_needed_branches_only(
         muons.eta.compute()
 
 
+@pytest.mark.dask_awkward
 def test_columns_can_be_projected_by_hand(finished: Callable[..., str], nano: list[Path]):
     events = from_servicex(finished(nano, "Events"), form_mapping=NestMuons())
     layer = load_layer(events).project_manually(frozenset({"nMuon", "Muon_pt"}))
@@ -230,6 +237,7 @@ def test_columns_can_be_projected_by_hand(finished: Callable[..., str], nano: li
     assert load_layer(events).io_func.columns > layer.io_func.columns
 
 
+@pytest.mark.dask_awkward
 def test_an_array_with_unread_columns_survives_a_pickle(
     finished: Callable[..., str], nano: list[Path]
 ):
@@ -240,6 +248,7 @@ def test_an_array_with_unread_columns_survives_a_pickle(
     assert copy.Muon.pt.to_list() == array.Muon.pt.to_list()
 
 
+@pytest.mark.dask_awkward
 def test_a_mapping_with_a_form_needs_no_finished_file(
     service: LocalServiceX, submit: Callable[..., str], nano: list[Path], in_thread: Any
 ):
@@ -251,6 +260,7 @@ def test_a_mapping_with_a_form_needs_no_finished_file(
     assert pt().to_list() == read_local(nano, "Muon_pt").Muon_pt.to_list()
 
 
+@pytest.mark.dask_awkward
 def test_a_mapping_gets_titles_and_types(finished: Callable[..., str], nano: list[Path]):
     forms: list[RecordForm] = []
 
@@ -279,6 +289,7 @@ def test_an_empty_partition_has_the_type_of_the_others(
     assert last.type.content == load.io_func(0).type.content
 
 
+@pytest.mark.dask_awkward
 def test_a_mapping_can_replace_unread_buffers(finished: Callable[..., str], nano: list[Path]):
     class Replacing(NestMuons):
         def buffer_replacements(self, tree: Any, keys: Any, *_: Any) -> dict[str, Any]:
@@ -290,6 +301,7 @@ def test_a_mapping_can_replace_unread_buffers(finished: Callable[..., str], nano
     assert set(ak.flatten(layer.io_func(0).Muon.pt)) == {7}
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize("kind", ROOT_FORMATS)
 def test_a_mapping_reads_what_its_projection_missed(
     finished: Callable[..., str], nano: list[Path], kind: str
@@ -304,6 +316,7 @@ def test_a_mapping_reads_what_its_projection_missed(
     assert ak.num(partition.Muon).to_list() == ak.num(whole.Muon).to_list()
 
 
+@pytest.mark.dask_awkward
 def test_a_mapping_checks_the_types_of_what_it_reads_late(
     finished: Callable[..., str], nano: list[Path]
 ):
@@ -314,6 +327,7 @@ def test_a_mapping_checks_the_types_of_what_it_reads_late(
         ak.sum(partition.Muon.pt)
 
 
+@pytest.mark.dask_awkward
 def test_a_behavior_is_added_to_that_of_the_mapping(finished: Callable[..., str], nano: list[Path]):
     request_id = finished(nano, "Events")
     events = from_servicex(request_id, form_mapping=NestMuons(), behavior={"mine": 1})
@@ -331,6 +345,7 @@ def test_other_mappings_make_other_keys():
     assert tokenize(NestMuons()) == tokenize(NestMuons())
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize(
     "form",
     [
@@ -350,6 +365,7 @@ def test_a_form_that_differs_from_the_file_is_an_error(
         events.compute()
 
 
+@pytest.mark.dask_awkward
 def test_a_mapping_needs_root_files(finished: Callable[..., str], nano: list[Path]):
     request_id = finished(nano, "Events", result_format="parquet")
     for form in (None, FORM):
@@ -368,6 +384,7 @@ def test_a_mapping_must_be_callable():
         UprootLoadLayer(SXFileLayer("R", 2), form=FORM, form_mapping=mapping)
 
 
+@pytest.mark.dask_awkward
 def test_a_class_is_no_form_mapping():
     schema: Any = pytest.importorskip("coffea.nanoevents").NanoAODSchema
     # Nothing is asked of the backend: there is none.
@@ -380,6 +397,7 @@ def test_a_class_is_no_form_mapping():
 # coffea
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", ROOT_FORMATS)
 def test_a_schema_of_coffea_is_a_mapping(finished: Callable[..., str], nano: list[Path], kind: str):

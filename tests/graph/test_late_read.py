@@ -11,7 +11,6 @@ from typing import Any
 import awkward as ak
 import cloudpickle
 import dask
-import dask_awkward
 import numpy as np
 import pytest
 import uproot
@@ -26,7 +25,8 @@ from servicex_layer import from_servicex
 from servicex_layer.errors import MissingObjectError, SchemaMismatchError
 from servicex_layer.local import LocalServiceX
 
-dak: Any = dask_awkward
+pytestmark = pytest.mark.dask_awkward
+
 FORMATS = ["root-file", "root-rntuple", "parquet"]
 EVENTS = 2000
 HALF = EVENTS // 2

@@ -12,22 +12,22 @@ from typing import Any
 import awkward as ak
 import cloudpickle
 import dask
-import dask_awkward
 import pytest
 from dask.base import annotate
 from dask.highlevelgraph import HighLevelGraph
+from optional_dask_awkward import dak  # type: ignore[import-not-found]
 
 from servicex_layer import SXFileLayer, UprootLoadLayer
 from servicex_layer.errors import FormError
 from servicex_layer.local import LocalServiceX
 
-dak: Any = dask_awkward
 FORM = "{x: float64, n: int32, v: var * float64}"
 REQUEST = "b5901cca-9858-42e7-a093-0929cf391f0e"
 
 PICKLERS = pytest.mark.parametrize("pickler", [pickle, cloudpickle])
 
 
+@pytest.mark.dask_awkward
 @PICKLERS
 def test_layers_and_graph_survive_a_pickle(pickler: Any, array_by_hand: Callable[..., Any]):
     array = array_by_hand(SXFileLayer(REQUEST, 4))
@@ -38,6 +38,7 @@ def test_layers_and_graph_survive_a_pickle(pickler: Any, array_by_hand: Callable
     assert set(graph) == set(array.dask)
 
 
+@pytest.mark.dask_awkward
 def test_no_layer_task_or_repr_holds_a_token(
     service: LocalServiceX,
     finished: Callable[..., str],
@@ -94,6 +95,7 @@ def test_cull_of_a_graph_keeps_the_files_that_are_read(
     assert set(culled) == {(name, n) for name in (files.name, load.name) for n in (3, 7)}
 
 
+@pytest.mark.dask_awkward
 def test_optimization_leaves_only_needed_columns_in_the_reader(array_by_hand: Callable[..., Any]):
     array = array_by_hand(SXFileLayer("no such request", 3)).v + 1
     graph = dak.lib.optimize.optimize_columns(array.dask, array.__dask_keys__())
@@ -101,6 +103,7 @@ def test_optimization_leaves_only_needed_columns_in_the_reader(array_by_hand: Ca
     assert load.layer_info_dict()["columns"] == "v"
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize("scheduler", ["sync", "threads", "processes"])
 def test_fused_and_unfused_layers_read_the_same(
     finished: Callable[..., str],
@@ -117,6 +120,7 @@ def test_fused_and_unfused_layers_read_the_same(
         assert selected[0].compute().to_list() == selected[1].compute().to_list()
 
 
+@pytest.mark.dask_awkward
 def test_the_behavior_applies_to_computed_records(
     finished: Callable[..., str], inputs: list[Path], array_by_hand: Callable[..., Any]
 ):

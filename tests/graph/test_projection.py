@@ -8,20 +8,20 @@ from typing import Any
 
 import awkward as ak
 import dask
-import dask_awkward
 import numpy as np
 import pytest
 import uproot
 from dask.base import compute
 from dask.core import flatten
 from dask.highlevelgraph import HighLevelGraph
-from dask_awkward.lib.inspect import report_necessary_buffers
+from optional_dask_awkward import dak  # type: ignore[import-not-found]
 
 from servicex_layer import UprootLoadLayer, from_servicex
 from servicex_layer.errors import SchemaMismatchError
 from servicex_layer.local import LocalServiceX
 
-dak: Any = dask_awkward
+pytestmark = pytest.mark.dask_awkward
+
 FORMATS = ["root-file", "root-rntuple", "parquet"]
 
 
@@ -83,7 +83,7 @@ def test_necessary_columns_and_buffers_are_reported_and_read(
     events = from_servicex(request_of(source, result_format))
     picked = events.x[ak.num(events.v) > 0]
     assert only_value(dak.necessary_columns(picked)) == {"x", "v"}
-    (report,) = report_necessary_buffers(picked).values()
+    (report,) = dak.report_necessary_buffers(picked).values()
     assert report is not None
     assert len(report.data_and_shape) == 2
     assert picked.compute(scheduler="sync").to_list() == [0.0, 2.0]

@@ -7,20 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import awkward as ak
-import dask_awkward
 import numpy as np
 import pytest
 from dask.base import compute
+from optional_dask_awkward import dak  # type: ignore[import-not-found]
 
 from servicex_layer import from_servicex
 from servicex_layer.errors import BackendError, UnknownRequestError
 from servicex_layer.local import Faults, HttpFault, LocalServiceX
 from servicex_layer.report import failures
 
-dak: Any = dask_awkward
 FORM = "{x: float64, n: int32, v: var * float64}"
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.every_scheduler
 def test_a_report_has_one_record_per_partition(
     service: LocalServiceX, finished: Callable[..., str], inputs: list[Path], scheduler: str
@@ -48,6 +48,7 @@ def test_a_report_has_one_record_per_partition(
         assert all("://" in worker for worker in records.worker.to_list())
 
 
+@pytest.mark.dask_awkward
 def test_empty_partitions_name_the_failed_inputs(
     use_service: Callable[[LocalServiceX], None], inputs: list[Path]
 ):
@@ -70,6 +71,7 @@ def test_empty_partitions_name_the_failed_inputs(
     assert sorted(failed) == [str(inputs[1]), str(inputs[3])]
 
 
+@pytest.mark.dask_awkward
 def test_a_record_has_the_time_of_the_wait(
     service: LocalServiceX, submit: Callable[..., str], inputs: list[Path], in_thread: Any
 ):
@@ -83,6 +85,7 @@ def test_a_record_has_the_time_of_the_wait(
     assert ak.all(records.waited > 0)
 
 
+@pytest.mark.dask_awkward
 def test_a_record_counts_tries(use_service: Callable[[LocalServiceX], None], inputs: list[Path]):
     faults = Faults(http=[HttpFault(route="file", status=503, first=2)])
     with LocalServiceX(faults=faults) as service:
@@ -96,6 +99,7 @@ def test_a_record_counts_tries(use_service: Callable[[LocalServiceX], None], inp
     assert sum(records.requests) == 6
 
 
+@pytest.mark.dask_awkward
 def test_a_report_is_lazy_and_reads_no_column(
     service: LocalServiceX, finished: Callable[..., str], inputs: list[Path]
 ):
@@ -107,6 +111,7 @@ def test_a_report_is_lazy_and_reads_no_column(
     assert ak.sum(report.events).compute(scheduler="sync") == 40
 
 
+@pytest.mark.dask_awkward
 def test_array_and_report_survive_a_pickle(finished: Callable[..., str], inputs: list[Path]):
     pair = from_servicex(finished(inputs), form=FORM, report=True)
     events, report = pickle.loads(pickle.dumps(pair))  # noqa: S301
@@ -114,6 +119,7 @@ def test_array_and_report_survive_a_pickle(finished: Callable[..., str], inputs:
     assert (len(array), len(records)) == (40, 4)
 
 
+@pytest.mark.dask_awkward
 def test_a_request_without_files_has_a_record_without_input(service: LocalServiceX):
     events, report = from_servicex(service.submit([], tree="events"), report=True)
     array, records = compute(events, report, scheduler="sync")

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import awkward as ak
-import dask_awkward
 import pytest
+from optional_dask_awkward import dak  # type: ignore[import-not-found]
 
 from servicex_layer import from_servicex
 
-dak: Any = dask_awkward
+pytestmark = pytest.mark.dask_awkward
 
 
 @pytest.mark.parametrize(

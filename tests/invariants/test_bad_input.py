@@ -30,6 +30,7 @@ def configure(tmp_path: Path) -> Iterator[Callable[..., None]]:
     dask.config.set({"servicex-layer.config-path": None})
 
 
+@pytest.mark.dask_awkward
 def test_no_servicex_yaml_is_a_config_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
@@ -38,11 +39,13 @@ def test_no_servicex_yaml_is_a_config_error(tmp_path: Path, monkeypatch: pytest.
     assert str(tmp_path) in str(caught.value)
 
 
+@pytest.mark.dask_awkward
 def test_an_unknown_backend_is_named(service: LocalServiceX):
     with pytest.raises(errors.UnknownBackendError, match=r"'nowhere'.* local"):
         from_servicex("a-request", "nowhere", form=FORM)
 
 
+@pytest.mark.dask_awkward
 def test_a_backend_that_refuses_connections_is_unreachable(configure: Callable[..., None]):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -54,6 +57,7 @@ def test_a_backend_that_refuses_connections_is_unreachable(configure: Callable[.
         assert word in str(caught.value)
 
 
+@pytest.mark.dask_awkward
 def test_a_backend_that_never_answers_is_unreachable(configure: Callable[..., None]):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
@@ -64,6 +68,7 @@ def test_a_backend_that_never_answers_is_unreachable(configure: Callable[..., No
             from_servicex("a-request", form=FORM)
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize("url", ["ftp://servicex.example", "servicex.example", "http://["])
 def test_a_backend_with_an_invalid_url_is_unreachable(configure: Callable[..., None], url: str):
     configure(url)
@@ -72,6 +77,7 @@ def test_a_backend_with_an_invalid_url_is_unreachable(configure: Callable[..., N
     assert url in str(caught.value)
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize("body", [b"<html>Welcome</html>", b"[]", b"{}"])
 def test_another_kind_of_server_is_a_protocol_error(
     configure: Callable[..., None], serve: Any, body: bytes
@@ -81,11 +87,13 @@ def test_another_kind_of_server_is_a_protocol_error(
         from_servicex("a-request", form=FORM)
 
 
+@pytest.mark.dask_awkward
 def test_an_unknown_request_is_named(service: LocalServiceX):
     with pytest.raises(errors.UnknownRequestError, match=f"local at {service.url}.*'a-request'"):
         from_servicex("a-request", form=FORM)
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize("token", ["", "a.bad.secret"])
 def test_a_rejected_token_is_an_authorization_error(
     configure: Callable[..., None], service: LocalServiceX, token: str
@@ -103,6 +111,7 @@ def two_trees(tmp_path: Path, write_file: Callable[..., Path]) -> Path:
     return write_file(tmp_path / "two.root", signal=columns, background=columns)
 
 
+@pytest.mark.dask_awkward
 def test_several_trees_need_a_choice(service: LocalServiceX, two_trees: Path):
     request_id = service.submit([two_trees], tree=["signal", "background"], manual=True)
     service.release(request_id, 0)
@@ -116,6 +125,7 @@ def test_several_trees_need_a_choice(service: LocalServiceX, two_trees: Path):
     assert events.x.compute().to_list() == [1, 2]
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize("scheduler", ["sync", "cluster_of_processes"], indirect=True)
 def test_a_form_that_differs_from_a_file_is_a_schema_mismatch(
     finished: Callable[..., str], inputs: list[Path], scheduler: str
@@ -129,12 +139,14 @@ def test_a_form_that_differs_from_a_file_is_a_schema_mismatch(
         from_servicex(request_id, form="{pt: float32}").pt.compute()
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize("form", ["{x: float", "float64", 5])
 def test_an_invalid_form_is_a_form_error(form: Any):
     with pytest.raises(errors.FormError):
         from_servicex("a-request", form=form)
 
 
+@pytest.mark.dask_awkward
 def test_a_corrupt_result_is_named(finished: Callable[..., str], inputs: list[Path], stored: Any):
     request_id = finished(inputs)
     path = stored(request_id, 2)
@@ -144,6 +156,7 @@ def test_a_corrupt_result_is_named(finished: Callable[..., str], inputs: list[Pa
         events.x.compute()
 
 
+@pytest.mark.dask_awkward
 def test_a_canceled_request_is_an_error(
     service: LocalServiceX, submit: Callable[..., str], inputs: list[Path]
 ):
@@ -166,6 +179,7 @@ def _call(service: LocalServiceX, path: str) -> None:
     httpx.get(service.url + path, headers=headers).raise_for_status()
 
 
+@pytest.mark.dask_awkward
 def test_waiting_ends_with_the_timeout(submit: Callable[..., str], inputs: list[Path]):
     events = from_servicex(submit(inputs), form=FORM)
     with (

@@ -10,6 +10,8 @@ import servicex_layer as sxl
 from servicex_layer.errors import FailedFilesWarning
 from servicex_layer.local import Faults, LocalServiceX
 
+pytestmark = pytest.mark.dask_awkward
+
 COUNT = 30
 FAILING = frozenset({3, 17})
 

@@ -51,9 +51,10 @@ from servicex_layer.local import Faults, HttpFault, LocalServiceX
 FORM = "{x: float64, n: int32, v: var * float64}"
 ROUTES = ("info", "token", "status", "results", "file-urls", "file")
 
-pytestmark = pytest.mark.parametrize(
-    "scheduler", ["threads", "cluster_of_processes"], indirect=True
-)
+pytestmark = [
+    pytest.mark.dask_awkward,
+    pytest.mark.parametrize("scheduler", ["threads", "cluster_of_processes"], indirect=True),
+]
 
 
 @pytest.fixture

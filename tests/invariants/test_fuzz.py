@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from fuzzing import run  # type: ignore[import-not-found]
+
+pytestmark = pytest.mark.dask_awkward
 
 
 def test_answers_changed_at_random_never_give_a_wrong_result():

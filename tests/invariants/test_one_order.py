@@ -18,6 +18,8 @@ import servicex_layer as sxl
 from servicex_layer.errors import CompletionOrderError
 from servicex_layer.local import Faults, LocalServiceX
 
+pytestmark = pytest.mark.dask_awkward
+
 COUNT = 12
 FORM = "{event: int64, x: float64}"
 # What Dask says of a local scheduler beside a client; it is what these tests are about.

@@ -54,6 +54,7 @@ def lacks_names():
 """
 
 
+@pytest.mark.dask_awkward
 def test_the_demo_runs(environment: Mapping[str, str], tmp_path: Path):
     script = f"""{LACKS_NAMES}
 if __name__ == "__main__":
@@ -66,6 +67,7 @@ if __name__ == "__main__":
     assert (tmp_path / "demo.png").exists()
 
 
+@pytest.mark.dask_awkward
 def test_an_embedded_server_and_processes_of_dask_run(
     environment: Mapping[str, str], tmp_path: Path, inputs: list[Path]
 ):

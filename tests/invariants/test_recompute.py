@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import awkward as ak
-import dask_awkward
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -25,10 +24,12 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from optional_dask_awkward import dak  # type: ignore[import-not-found]
 
 from servicex_layer import from_servicex
 
-dak: Any = dask_awkward
+pytestmark = pytest.mark.dask_awkward
+
 SCHEDULERS = ["sync", "threads"]
 FORMATS = ["root-file", "root-rntuple", "parquet"]
 

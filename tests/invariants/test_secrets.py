@@ -121,6 +121,7 @@ def logged(tmp_path):
         logging.getLogger(name).setLevel(levels.get(name, logging.NOTSET))
 
 
+@pytest.mark.dask_awkward
 def test_a_computation_leaves_no_secret_behind(
     guarded, guarded_faults, secrets, inputs, tmp_path, logged, capfd
 ):
@@ -252,6 +253,7 @@ def test_registering_with_an_unencrypted_cluster_warns(service):
         sxl.register(client)
 
 
+@pytest.mark.dask_awkward
 def test_a_cluster_can_use_tls(service, finished, inputs):
     pytest.importorskip("cryptography")
     request_id = finished(inputs)
@@ -268,6 +270,7 @@ def test_a_cluster_can_use_tls(service, finished, inputs):
         assert len(sxl.from_servicex(request_id, form=FORM).x.compute()) == 40
 
 
+@pytest.mark.dask_awkward
 def test_no_file_is_left_in_the_working_directory(service, finished, inputs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     sxl.from_servicex(finished(inputs), form=FORM).x.compute()

@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.dask_awkward
+
 CONFTEST = 'pytest_plugins = ["servicex_layer.local.pytest_plugin"]\n'
 
 TESTS = """

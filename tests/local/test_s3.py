@@ -14,6 +14,7 @@ def s3(nothing_left):
         yield service.store
 
 
+@pytest.mark.dask_awkward
 def test_a_store_that_was_there_before_is_left_as_it_was(s3, use_service, inputs):
     before = {bucket.name for bucket in s3.client().list_buckets()}
     same_store = S3(s3.url, "other-key", "other-secret")

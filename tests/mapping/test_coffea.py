@@ -84,6 +84,7 @@ def array_histogram(request_id: str) -> Any:
     return {"pt": filled, "events": len(pt)}
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize("result_format", FORMATS)
 def test_every_way_fills_the_histogram_of_plain_coffea(
     nanoaod: Callable[..., str],
@@ -251,6 +252,7 @@ def test_a_parquet_column_with_nulls_is_an_error(
         mapped.compute(scheduler="sync")
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize("result_format", FORMATS)
 def test_a_processor_costs_the_bytes_of_an_array(
     finished: Callable[..., str], tmp_path: Path, write_file: Any, result_format: str
@@ -384,6 +386,7 @@ def muons(finished: Callable[..., str], tmp_path: Path, write_file: Callable[...
     return finished([path], "Events", columns=[*ids, "nMuon", *(f"Muon_{name}" for name in muons)])
 
 
+@pytest.mark.dask_awkward
 def test_nanoevents_have_collections(muons: str):
     events: Any = sxl.nanoevents(muons, metadata={"year": 2018})
     assert events.metadata["year"] == 2018
@@ -409,6 +412,7 @@ def test_without_coffea_the_error_says_what_to_install(
         call("5f1c0d3e")
 
 
+@pytest.mark.dask_awkward
 def test_nanoevents_have_metadata_and_a_report(nanoaod: Callable[..., str], nano: list[Path]):
     events, report = sxl.nanoevents(nanoaod(nano[:2]), metadata={"year": 2018}, report=True)
     assert events.metadata["year"] == 2018
@@ -416,6 +420,7 @@ def test_nanoevents_have_metadata_and_a_report(nanoaod: Callable[..., str], nano
     assert (len(jets), len(records)) == (80, 2)
 
 
+@pytest.mark.dask_awkward
 def test_nanoevents_need_a_schema_and_root_files(finished: Callable[..., str], inputs: list[Path]):
     with pytest.raises(InvalidArgumentError, match="must be a schema of coffea"):
         sxl.nanoevents("5f1c0d3e", "NanoAOD")  # type: ignore[arg-type]

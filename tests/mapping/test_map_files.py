@@ -312,6 +312,7 @@ def wide(tmp_path: Path, write_file: Callable[..., Path]) -> list[Path]:
     ]
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize("result_format", FORMATS)
 def test_five_of_a_hundred_columns_cost_the_bytes_of_an_array_of_five(
     finished: Callable[..., str], wide: list[Path], result_format: str

@@ -24,6 +24,7 @@ from servicex_layer.local import Faults, LocalServiceX
 FORM = "{x: float64, n: int32, v: var * float64}"
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize(
     "scheduler",
     ["sync", "threads", "processes", "cluster_of_threads", "cluster_of_processes"],
@@ -88,6 +89,7 @@ def test_it_shows_the_files_that_a_runner_read(
     assert re.search(r"4/4 partitions read, [1-9]", terminal.screen[-1])
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize("scheduler", ["threads", "cluster_of_processes"], indirect=True)
 def test_it_shows_a_running_request_from_the_start(
     scheduler: str,
@@ -115,6 +117,7 @@ def test_it_shows_a_running_request_from_the_start(
     assert "4/4 partitions read" in terminal.screen[-1]
 
 
+@pytest.mark.dask_awkward
 def test_polls_do_not_grow_with_the_number_of_views(
     service: LocalServiceX, submit: Any, inputs: list[Path], terminal: Any, until: Any
 ):
@@ -130,6 +133,7 @@ def test_polls_do_not_grow_with_the_number_of_views(
     assert took > 8 * 0.2 * 0.95
 
 
+@pytest.mark.dask_awkward
 def test_each_sample_has_its_lines(
     cluster_of_processes: LocalCluster,
     service: LocalServiceX,
@@ -166,6 +170,7 @@ def test_an_error_of_the_backend_is_shown(
             until(terminal.shows("The ServiceX backend local at"))
 
 
+@pytest.mark.dask_awkward
 def test_an_error_of_the_computation_is_raised(finished: Any, inputs: list[Path], terminal: Any):
     events = sxl.from_servicex(finished(inputs))
     with pytest.raises(ZeroDivisionError), terminal.progress(events):
@@ -173,6 +178,7 @@ def test_an_error_of_the_computation_is_raised(finished: Any, inputs: list[Path]
     assert "0/4 partitions read" in terminal.screen[-1]
 
 
+@pytest.mark.dask_awkward
 def test_a_client_closed_during_the_computation_is_shown(
     cluster_of_threads: LocalCluster, finished: Any, inputs: list[Path], terminal: Any
 ):
@@ -185,6 +191,7 @@ def test_a_client_closed_during_the_computation_is_shown(
     assert "Dask's scheduler does not answer" in " ".join(terminal.screen)
 
 
+@pytest.mark.dask_awkward
 def test_a_client_closed_before_the_computation_is_shown(
     cluster_of_threads: LocalCluster, finished: Any, inputs: list[Path], terminal: Any
 ):
@@ -198,6 +205,7 @@ def test_a_client_closed_before_the_computation_is_shown(
     assert re.search(r"connecting.*Dask's scheduler does not answer", " ".join(terminal.screen))
 
 
+@pytest.mark.dask_awkward
 def test_it_shows_nothing_on_a_pipe(finished: Any, inputs: list[Path], pipe: Any):
     events = sxl.from_servicex(finished(inputs))
     with pipe.progress(events):
@@ -207,6 +215,7 @@ def test_it_shows_nothing_on_a_pipe(finished: Any, inputs: list[Path], pipe: Any
     assert pipe.screen == []
 
 
+@pytest.mark.dask_awkward
 def test_it_shows_nothing_in_continuous_integration(
     finished: Any, inputs: list[Path], terminal: Any, monkeypatch: pytest.MonkeyPatch
 ):
@@ -217,6 +226,7 @@ def test_it_shows_nothing_in_continuous_integration(
     assert terminal.screen == []
 
 
+@pytest.mark.dask_awkward
 def test_a_notebook_shows_it_below_the_cell(
     finished: Any, inputs: list[Path], monkeypatch: pytest.MonkeyPatch, terminal: Any
 ):
@@ -239,6 +249,7 @@ def test_a_notebook_shows_it_below_the_cell(
     assert terminal.screen == []
 
 
+@pytest.mark.dask_awkward
 def test_without_rich_the_error_says_what_to_install(
     finished: Any, inputs: list[Path], monkeypatch: pytest.MonkeyPatch, terminal: Any
 ):

@@ -5,17 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import dask
-import dask_awkward
 import httpx
 import pytest
 import yaml
 from dask.delayed import delayed
+from optional_dask_awkward import dak  # type: ignore[import-not-found]
 
 import servicex_layer as sxl
 from servicex_layer.errors import InvalidArgumentError, UnknownBackendError, UnknownRequestError
 from servicex_layer.local import Faults, LocalServiceX
 
-dak: Any = dask_awkward
 UNKNOWN = "7a0e5e0c-0000-0000-0000-000000000000"
 
 
@@ -50,34 +49,38 @@ def test_a_status_without_failures_is_one_call(service: LocalServiceX, finished:
     assert not service.traffic.calls["results"]
 
 
-def test_a_collection_has_the_status_of_its_request(finished: Any, inputs: list[Path]):
+@pytest.mark.dask_awkward
+def test_an_array_has_the_status_of_its_request(finished: Any, inputs: list[Path]):
     request_id = finished(inputs)
     expected = sxl.status(request_id)
     events = sxl.from_servicex(request_id)
-    mapped = sxl.map_files(len, request_id)
-    for collection in (
-        events,
-        events.x + events.n,
-        dak.sum(events.partitions[1:3].x),
-        mapped,
-        delayed(str)(mapped),
-    ):
-        assert sxl.status(collection) == expected
+    for array in (events, events.x + events.n, dak.sum(events.partitions[1:3].x)):
+        assert sxl.status(array) == expected
     assert sxl.status(sxl.from_servicex(request_id, report=True)) == expected
+
+
+def test_a_delayed_result_has_the_status_of_its_request(finished: Any, inputs: list[Path]):
+    request_id = finished(inputs)
+    mapped = sxl.map_files(len, request_id)
+    assert sxl.status(mapped) == sxl.status(delayed(str)(mapped)) == sxl.status(request_id)
 
 
 def test_the_requests_of_a_mapping_have_its_names(finished: Any, inputs: list[Path]):
     first, second = finished(inputs[:1]), finished(inputs[:2])
-    statuses = sxl.status({"data": sxl.from_servicex(first), "ttbar": second, "again": first})
+    statuses = sxl.status({"data": sxl.map_files(len, first), "ttbar": second, "again": first})
     assert list(statuses) == ["data", "ttbar", "again"]
     assert [each.files for each in statuses.values()] == [1, 2, 1]
     assert list(sxl.status({"data": first})) == ["data"]
 
 
-def test_a_collection_of_several_requests_has_their_names(finished: Any, inputs: list[Path]):
-    first, second = finished(inputs[:1]), finished(inputs[:2])
-    mapped: Any = sxl.map_files(len, {"data": first, "ttbar": second})
+def test_a_result_of_samples_has_their_names(finished: Any, inputs: list[Path]):
+    mapped = sxl.map_files(len, {"data": finished(inputs[:1]), "ttbar": finished(inputs[:2])})
     assert list(sxl.status(mapped)) == ["data", "ttbar"]
+
+
+@pytest.mark.dask_awkward
+def test_an_array_of_several_requests_has_their_ids(finished: Any, inputs: list[Path]):
+    first, second = finished(inputs[:1]), finished(inputs[:2])
     both = dak.concatenate([sxl.from_servicex(first), sxl.from_servicex(second)])
     assert set(sxl.status(both)) == {first, second}
     assert set(sxl.status({"all": both})) == {f"all {first}", f"all {second}"}
@@ -124,20 +127,20 @@ def test_an_unknown_request_is_an_error(service: LocalServiceX, finished: Any, i
         sxl.status({"data": finished(inputs[:1]), "lost": UNKNOWN})
 
 
-def test_an_array_whose_request_was_deleted_is_an_error(
+def test_a_collection_whose_request_was_deleted_is_an_error(
     failing_service: LocalServiceX,
     inputs: list[Path],
     until: Callable[[Callable[[], object]], None],
 ):
     request_id = failing_service.submit(inputs[:1], tree="events")
-    events = sxl.from_servicex(request_id, form="{x: float64}")
+    mapped = sxl.map_files(len, request_id)
     until(lambda: sxl.status(request_id).is_terminal)
     url = f"{failing_service.url}/servicex/transformation/{request_id}"
     httpx.delete(url, trust_env=False).raise_for_status()
     with pytest.raises(UnknownRequestError, match=request_id):
-        sxl.status(events)
+        sxl.status(mapped)
     with pytest.raises(UnknownRequestError, match=request_id):
-        events.x.compute()
+        mapped.compute()
 
 
 @pytest.mark.parametrize("argument", ["", (), {}, 3, delayed(3)])

@@ -93,6 +93,7 @@ def test_other_columns_are_not_derived(tmp_path: Path, result_format: str, colum
         read_columns(path, result_format, f"{{{column}, Jet: int64}}", name)
 
 
+@pytest.mark.dask_awkward
 def test_counter_of_a_real_vector_is_derived(data: Path, finished: Callable[..., str]):
     """The real result has a `std::vector` without a counter."""
     path = data / "0fc6e51a5ea6dea107c195591d20a1b2-15.26710677._000019.pool.root.1"

@@ -12,6 +12,8 @@ from servicex_layer import from_servicex, report
 from servicex_layer.errors import FailedFilesWarning
 from servicex_layer.local import Faults, LocalServiceX
 
+pytestmark = pytest.mark.dask_awkward
+
 
 def test_the_summary_has_files_bytes_times_workers_and_failed_inputs(
     records: ak.Array, inputs: list[Path]

@@ -15,6 +15,7 @@ from servicex_layer import report
 from servicex_layer.errors import MissingExtraError
 
 
+@pytest.mark.dask_awkward
 def test_the_bars_of_a_row_follow_each_other_and_are_as_long_as_reported(
     records: ak.Array, tmp_path: Path
 ):
@@ -37,11 +38,13 @@ def test_the_bars_of_a_row_follow_each_other_and_are_as_long_as_reported(
     assert path.stat().st_size > 5000
 
 
+@pytest.mark.dask_awkward
 def test_a_notebook_displays_the_figure(records: ak.Array):
     figure: Any = report.timeline(records)
     assert figure._repr_png_().startswith(b"\x89PNG")
 
 
+@pytest.mark.dask_awkward
 def test_the_timeline_can_be_drawn_on_axes_of_the_user(records: ak.Array):
     figure = Figure()
     left, right = figure.subplots(1, 2)
@@ -50,6 +53,7 @@ def test_the_timeline_can_be_drawn_on_axes_of_the_user(records: ak.Array):
     assert not left.containers
 
 
+@pytest.mark.dask_awkward
 def test_an_empty_report_has_a_timeline(empty_records: ak.Array):
     assert report.timeline(empty_records).axes
     assert report.timeline(empty_records[:0]).axes
@@ -72,6 +76,7 @@ def test_any_report_can_be_drawn(count: int, workers: int, seed: int):
     assert all(low <= bar.get_x() and bar.get_x() + bar.get_width() <= high for bar in bars)
 
 
+@pytest.mark.dask_awkward
 def test_without_matplotlib_the_error_says_what_to_install(
     records: ak.Array, monkeypatch: pytest.MonkeyPatch
 ):

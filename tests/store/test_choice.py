@@ -17,6 +17,7 @@ FORM = "{x: float64, v: var * float64}"
 LISTS_AND_SIGNS = ["generate_file_urls", "poll_local_transformation_results"]
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize("result_format", ["root-file", "root-rntuple", "parquet"])
 def test_every_kind_of_store_gives_the_same_result(
     any_service, inputs, cluster_of_processes, result_format

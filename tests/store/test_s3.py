@@ -107,6 +107,7 @@ def test_a_listing_of_several_pages_is_whole(list_scripted):
     assert script.calls["page"] == 3
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.every_scheduler
 def test_a_listing_numbers_each_file_once_on_every_scheduler(scheduler, listing, inputs):
     request_id = listing.submit(inputs, tree="events", columns=["x"])
@@ -116,6 +117,7 @@ def test_a_listing_numbers_each_file_once_on_every_scheduler(scheduler, listing,
     ]
 
 
+@pytest.mark.dask_awkward
 def test_a_backend_of_2024_gets_only_calls_that_it_knows(listing, inputs, in_thread, until):
     def status_calls():
         return listing.traffic.calls["status"]
@@ -133,6 +135,7 @@ def test_a_backend_of_2024_gets_only_calls_that_it_knows(listing, inputs, in_thr
     assert set(listing.traffic.calls) == {"submit", "status", "info"}
 
 
+@pytest.mark.dask_awkward
 def test_failed_files_are_not_in_a_listing(s3, use_service, inputs):
     faults = Faults(failing=frozenset({2}))
     with LocalServiceX(version=2024, store=s3, faults=faults) as service:
@@ -145,6 +148,7 @@ def test_failed_files_are_not_in_a_listing(s3, use_service, inputs):
             sxl.from_servicex(request_id, form="{x: float64}", on_failed="raise").compute()
 
 
+@pytest.mark.dask_awkward
 def test_a_missing_tree_in_a_listed_file_is_an_error(listing, inputs):
     # A listing has no number of events, so a file without the tree may not be an empty one.
     request_id = listing.submit(inputs[:1], tree="events", columns=["x"])
@@ -178,6 +182,7 @@ def test_a_refused_url_is_signed_again_with_the_keys_of_the_status(presigning, i
     assert presigning.traffic.calls["status"] == 2
 
 
+@pytest.mark.dask_awkward
 def test_a_bucket_that_is_removed_before_it_is_read_is_an_error(presigning, inputs):
     request_id = presigning.submit(inputs[:1], tree="events", columns=["x"], manual=True)
     presigning.release(request_id, 0)
@@ -187,6 +192,7 @@ def test_a_bucket_that_is_removed_before_it_is_read_is_an_error(presigning, inpu
         events.compute()
 
 
+@pytest.mark.dask_awkward
 def test_keys_are_in_no_graph_and_in_no_pickle(presigning, inputs):
     request_id = presigning.submit(inputs, tree="events", columns=["x"])
     events = sxl.from_servicex(request_id)

@@ -24,6 +24,8 @@ from servicex_layer.errors import (
 )
 from servicex_layer.local import Faults, LocalServiceX
 
+pytestmark = pytest.mark.dask_awkward
+
 FORM = "{x: float64}"
 REASON = "the selection names the branch JetPt, which no file has"
 LOG_URL = "https://logs.example/request"

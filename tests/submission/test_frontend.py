@@ -11,6 +11,8 @@ import servicex_layer as sxl
 from servicex_layer.errors import AuthorizationError, InvalidArgumentError
 from servicex_layer.local import LocalServiceX
 
+pytestmark = pytest.mark.dask_awkward
+
 
 def test_two_samples_of_one_name_are_an_error(
     service: LocalServiceX, sample: Callable[..., dict[str, Any]], inputs: list[Path]

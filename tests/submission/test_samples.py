@@ -19,6 +19,8 @@ from servicex_layer.errors import (
 )
 from servicex_layer.local import Faults, LocalServiceX
 
+pytestmark = pytest.mark.dask_awkward
+
 FORM = "{x: float64}"
 
 

@@ -11,6 +11,7 @@ from servicex_layer.errors import BadDatasetError, InvalidArgumentError
 from servicex_layer.local import LocalServiceX
 
 
+@pytest.mark.dask_awkward
 def test_submit_returns_the_id_of_the_request(
     service: LocalServiceX, uproot_raw: Any, inputs: list[Path], x_of: Any
 ):
@@ -21,6 +22,7 @@ def test_submit_returns_the_id_of_the_request(
     assert sorted(sxl.from_servicex(request_id).x.compute()) == x_of(0)
 
 
+@pytest.mark.dask_awkward
 def test_submit_takes_a_selection_with_its_code_generator(
     service: LocalServiceX, inputs: list[Path], x_of: Any
 ):
@@ -54,6 +56,7 @@ def test_the_backend_has_two_names(service: LocalServiceX, uproot_raw: Any, inpu
         sxl.submit(uproot_raw, files, backend="local", servicex_name="local")
 
 
+@pytest.mark.dask_awkward
 def test_a_bad_dataset_is_an_error_of_the_array(service: LocalServiceX, uproot_raw: Any):
     request_id = sxl.submit(uproot_raw, dataset.Rucio("scope:name"))
     with pytest.raises(BadDatasetError, match="knows no dataset"):

@@ -176,6 +176,7 @@ def awkward_names(
     ]
 
 
+@pytest.mark.dask_awkward
 @pytest.mark.parametrize("result_format", ["root-file", "root-rntuple", "parquet"])
 def test_any_name_of_an_object_can_be_read(
     service: LocalServiceX, awkward_names: list[Path], result_format: str
@@ -190,6 +191,7 @@ def test_any_name_of_an_object_can_be_read(
     assert any(call.range is not None for call in service.traffic.files)
 
 
+@pytest.mark.dask_awkward
 def test_headers_of_a_location_reach_the_store(
     use_service: Callable[[LocalServiceX], None], inputs: list[Path]
 ):
