@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from servicex_layer.feed import register
     from servicex_layer.graph import SXFileLayer, UprootLoadLayer, from_servicex
     from servicex_layer.mapping import histograms, map_files, nanoevents, work_items
-    from servicex_layer.monitor import progress
+    from servicex_layer.monitor import cancel, progress, status
     from servicex_layer.query import DerivedQuery, derive_query
     from servicex_layer.submission import apply_to_dataset, deliver, submit
 
@@ -23,6 +23,7 @@ __all__ = [
     "UprootLoadLayer",
     "__version__",
     "apply_to_dataset",
+    "cancel",
     "deliver",
     "derive_query",
     "errors",
@@ -35,6 +36,7 @@ __all__ = [
     "progress",
     "register",
     "report",
+    "status",
     "submit",
     "work_items",
 ]
@@ -47,6 +49,7 @@ _HOMES = {
     "SXFileLayer": "graph",
     "UprootLoadLayer": "graph",
     "apply_to_dataset": "submission",
+    "cancel": "monitor",
     "deliver": "submission",
     "derive_query": "query",
     "from_servicex": "graph",
@@ -55,6 +58,7 @@ _HOMES = {
     "nanoevents": "mapping",
     "progress": "monitor",
     "register": "feed",
+    "status": "monitor",
     "submit": "submission",
     "work_items": "mapping",
 }

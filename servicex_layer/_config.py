@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -158,9 +159,11 @@ def find_backend(name_or_url: str | None = None, config_path: str | Path | None 
     backend = by_name.get(key) or by_url.get(key.rstrip("/"))
     if backend is None:
         subject = "The backend" if name_or_url else "The default_endpoint"
+        close = difflib.get_close_matches(key, by_name, n=1)
+        suggestion = f"Did you mean {close[0]!r}? " if close else ""
         raise UnknownBackendError(
             f"{subject} {requested!r} is not in {path}, which has {', '.join(by_name)}. "
-            "Choose one of these, or add it to the file's api_endpoints."
+            f"{suggestion}Choose one of these, or add it to the file's api_endpoints."
         )
     return backend
 

@@ -234,6 +234,10 @@ class TransformStatus:
         The number of the request's dataset.
     lookup : str
         Why the lookup of a bad dataset failed, such as ``does_not_exist``; empty if unknown.
+    title : str
+        The title that the user gave the request; empty if there is none.
+    submitted_at : datetime.datetime or None
+        When it was submitted (UTC), if the status has a valid time.
     """
 
     request_id: str
@@ -248,6 +252,8 @@ class TransformStatus:
     store: StoreAccess | None = field(default=None, repr=False, compare=False)
     did_id: int | None = None
     lookup: str = ""
+    title: str = ""
+    submitted_at: datetime | None = None
 
     @property
     def is_terminal(self) -> bool:
@@ -316,6 +322,8 @@ class TransformStatus:
                 log_url=None if log_url is None else str(log_url),
                 store=StoreAccess.from_json(status),
                 did_id=None if status.get("did_id") is None else _count(status["did_id"]),
+                title=str(status.get("title") or ""),
+                submitted_at=_time_to_show(status.get("submit-time")),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _malformed("a status", status, error) from error
@@ -395,6 +403,14 @@ def _utc(text: str) -> datetime:
     if not 1970 <= time.year < 9000:
         raise ValueError(f"the year {time.year}")
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def _time_to_show(value: object) -> datetime | None:
+    # An invalid time must not stop a computation, which does not need it.
+    try:
+        return _utc(str(value))
+    except ValueError:
+        return None
 
 
 def _malformed(kind: str, value: object, error: Exception) -> ProtocolError:

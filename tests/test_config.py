@@ -130,6 +130,15 @@ def test_an_unknown_backend_is_an_error_that_lists_the_backends(
     assert all(word in str(caught.value) for word in words)
 
 
+def test_a_misspelt_backend_is_an_error_that_suggests_the_closest(project: Path):
+    Path("servicex.yaml").write_text(TWO)
+    with pytest.raises(UnknownBackendError, match="Did you mean 'two'"):
+        find_backend("tow")
+    with pytest.raises(UnknownBackendError) as caught:
+        find_backend("https://else.example")
+    assert "Did you mean" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

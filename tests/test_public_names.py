@@ -15,6 +15,7 @@ def test_completion_on_the_package_lists_its_public_names_only():
         "UprootLoadLayer",
         "__version__",
         "apply_to_dataset",
+        "cancel",
         "deliver",
         "derive_query",
         "errors",
@@ -27,6 +28,7 @@ def test_completion_on_the_package_lists_its_public_names_only():
         "progress",
         "register",
         "report",
+        "status",
         "submit",
         "work_items",
     ]

@@ -94,6 +94,49 @@ class RestClient(Connection):
         answer = await self._json("GET", _path(request_id), request_id=request_id)
         return str(answer.get("selection") or "")
 
+    async def statuses(self) -> list[TransformStatus]:
+        """Return the status of every request that the backend shows to this user."""
+        answer = await self._json("GET", _TRANSFORMATION)
+        requests = answer.get("requests")
+        if not isinstance(requests, list):
+            raise ProtocolError(f"{self._subject} sent requests that are not a list.")
+        return [TransformStatus.from_json(status) for status in requests]
+
+    async def cancel(self, request_id: str) -> TransformStatus:
+        """Cancel a request and return its status afterwards; an ended request stays as it is.
+
+        Raises
+        ------
+        UnknownRequestError
+            If the backend does not know the request.
+        BackendError
+            If the backend refuses to cancel a running request.
+        """
+        path = f"{_path(request_id)}/cancel"
+        # Every server takes GET, newer ones POST as well.
+        response = await self.send("GET", path)
+        self._check_allowed("GET", path, response)
+        # A refusal can mean that the request has ended, that it is unknown, or that Kubernetes
+        # failed. The status tells them apart.
+        status = await self.status(request_id)
+        if response.is_error and not status.is_terminal:
+            raise BackendError(
+                f"{self._subject} did not cancel request {request_id} ({response.status_code}: "
+                f"{_message(response)}). It is {status.status}. Try again."
+            )
+        return status
+
+    async def log(self, status: TransformStatus) -> str | None:
+        """Return the text of a request's log if the backend itself serves it, else ``None``.
+
+        Most backends keep their logs on another server, which only a browser can read.
+        """
+        if status.log_url is None or not status.log_url.startswith(f"{self.backend.url}/"):
+            return None
+        response = await self.send("GET", status.log_url.removeprefix(self.backend.url))
+        is_text = response.headers.get("Content-Type", "").startswith("text/plain")
+        return response.text if response.is_success and is_text else None
+
     async def results(self, request_id: str, later_than: datetime | None = None) -> list[ResultRow]:
         """Return the rows of finished and failed files, in no particular order.
 
@@ -210,12 +253,7 @@ class RestClient(Connection):
         request_id: str | None = None,
     ) -> dict[str, Any]:
         response = await self.send(method, path, json=body, params=params)
-        if is_rejection(response) or response.status_code == HTTPStatus.FORBIDDEN:
-            raise AuthorizationError(
-                f"{self._subject} does not allow {method} {path} ({response.status_code}: "
-                f"{_message(response)}). Get a new token from its web page and put it into your "
-                "servicex.yaml."
-            )
+        self._check_allowed(method, path, response)
         if response.status_code == HTTPStatus.NOT_FOUND and request_id is not None:
             raise UnknownRequestError(
                 f"{self._subject} does not know the request {request_id!r} "
@@ -233,6 +271,14 @@ class RestClient(Connection):
                 "in servicex.yaml really a ServiceX server?"
             )
         return answer
+
+    def _check_allowed(self, method: str, path: str, response: httpx.Response) -> None:
+        if is_rejection(response) or response.status_code == HTTPStatus.FORBIDDEN:
+            raise AuthorizationError(
+                f"{self._subject} does not allow {method} {path} ({response.status_code}: "
+                f"{_message(response)}). Get a new token from its web page and put it into your "
+                "servicex.yaml."
+            )
 
 
 def _headers(value: object) -> dict[str, str]:

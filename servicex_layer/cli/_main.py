@@ -7,8 +7,11 @@ import sys
 
 import click
 
+from servicex_layer.cli._cancel import cancel
 from servicex_layer.cli._demo import demo
 from servicex_layer.cli._form import form
+from servicex_layer.cli._list import list_command
+from servicex_layer.cli._logs import logs
 from servicex_layer.cli._requests import files, status
 from servicex_layer.cli._serve import serve
 
@@ -24,5 +27,5 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-for _command in (demo, files, form, serve, status):
+for _command in (cancel, demo, files, form, list_command, logs, serve, status):
     main.add_command(_command)

@@ -13,8 +13,16 @@ import click
 
 from servicex_layer._config import find_backend, seconds
 from servicex_layer._model import Backend, ResultRow, TransformStatus
-from servicex_layer.backend import get_status, list_files
+from servicex_layer.backend import (
+    RequestStatus,
+    get_status,
+    list_files,
+    rest_client,
+    text_table,
+)
 from servicex_layer.cli._errors import errors_without_traceback
+from servicex_layer.cli._options import backend_option, json_option, request_argument
+from servicex_layer.cli._status_as_json import status_as_json
 
 __all__ = ["files", "status"]
 
@@ -27,39 +35,36 @@ class Snapshot(NamedTuple):
     text: str
 
 
-def _request_options(command: Callable[..., None]) -> Callable[..., None]:
-    for decorate in (
-        click.option("--watch", is_flag=True, help="Print every change until the request ends."),
-        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
-        click.option(
-            "--backend",
-            metavar="NAME",
-            help="Backend in servicex.yaml.",
-            show_default="the default backend",
-        ),
-        click.argument("request_id", metavar="REQUEST"),
-    ):
-        command = decorate(command)
-    return command
+def _watch_option(command: Callable[..., None]) -> Callable[..., None]:
+    text = "Print every change until the request ends."
+    return click.option("--watch", is_flag=True, help=text)(command)
 
 
 @click.command()
-@_request_options
+@request_argument
+@backend_option
+@json_option
+@_watch_option
 def status(*, request_id: str, backend: str | None, as_json: bool, watch: bool) -> None:
     """Show the status of REQUEST.
 
     With --json, prints an object; with --json --watch, one object per change and line.
     """
+    previous: RequestStatus | None = None
 
     def snapshot(backend: Backend) -> Snapshot:
-        state = asyncio.run(get_status(backend, request_id))
-        return Snapshot(state.is_terminal, _status_as_json(state), _status_as_text(backend, state))
+        nonlocal previous
+        previous = asyncio.run(get_status(rest_client(backend), request_id, previous))
+        return Snapshot(previous.is_terminal, status_as_json(previous), repr(previous))
 
     _print_snapshots(backend, snapshot, as_json=as_json, watch=watch)
 
 
 @click.command()
-@_request_options
+@request_argument
+@backend_option
+@json_option
+@_watch_option
 def files(*, request_id: str, backend: str | None, as_json: bool, watch: bool) -> None:
     """List the finished and failed files of REQUEST, by time.
 
@@ -68,10 +73,12 @@ def files(*, request_id: str, backend: str | None, as_json: bool, watch: bool) -
 
     def snapshot(backend: Backend) -> Snapshot:
         state, rows = asyncio.run(list_files(backend, request_id))
+        # The table names the failed inputs already.
+        explanation = RequestStatus.of(backend, state).explanation()
         return Snapshot(
             state.is_terminal,
             [_file_as_json(row, state) for row in rows],
-            "\n".join([_files_as_text(rows), str(state), *_failure_lines(state)]),
+            "\n".join([_files_as_text(rows), str(state), explanation]).rstrip(),
         )
 
     _print_snapshots(backend, snapshot, as_json=as_json, watch=watch)
@@ -107,46 +114,6 @@ def _changes(
         time.sleep(seconds("poll-interval") or 0.0)
 
 
-def _status_as_json(state: TransformStatus) -> dict[str, Any]:
-    return {
-        "request_id": state.request_id,
-        "status": state.status,
-        "files": state.files,
-        "completed": state.completed,
-        "failed": state.failed,
-        "file_count_final": state.file_count_final,
-        "is_terminal": state.is_terminal,
-        "result_format": state.result_format,
-        "failure_info": state.failure_info,
-        "log_url": state.log_url,
-    }
-
-
-def _status_as_text(backend: Backend, state: TransformStatus) -> str:
-    so_far = "" if state.file_count_final else " so far"
-    lines = {
-        "Request": state.request_id,
-        "Backend": f"{backend.name}, {backend.url}",
-        "Status": state.status,
-        "Files": (
-            f"{state.files} looked up{so_far}, {state.completed} finished, {state.failed} failed"
-        ),
-        "Format": state.result_format,
-    }
-    labelled = [_labelled(label, value) for label, value in lines.items()]
-    return "\n".join([*labelled, *_failure_lines(state)])
-
-
-def _failure_lines(state: TransformStatus) -> list[str]:
-    # The text can have several lines: of an exception, for example.
-    lines = {"Failure": " ".join(state.failure_info.split()), "Logs": state.log_url}
-    return [_labelled(label, value) for label, value in lines.items() if value]
-
-
-def _labelled(label: str, value: str) -> str:
-    return f"{label:<8} {value}"
-
-
 def _file_as_json(row: ResultRow, state: TransformStatus) -> dict[str, Any]:
     file = row.file
     return {
@@ -169,9 +136,4 @@ def _files_as_text(rows: Sequence[ResultRow]) -> str:
         sizes = (events, f"{file.size:,}") if row.success else ("", "")
         outcome = "finished" if row.success else "failed"
         table.append((f"{file.created_at:%Y-%m-%d %H:%M:%S}", outcome, *sizes, file.input))
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return "\n".join(
-        f"{time:<{widths[0]}}  {outcome:<{widths[1]}}  {events:>{widths[2]}}  "
-        f"{size:>{widths[3]}}  {path}"
-        for time, outcome, events, size, path in table
-    )
+    return text_table(table, numbers={2, 3})

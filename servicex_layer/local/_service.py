@@ -225,7 +225,7 @@ class LocalServiceX:
         Raises
         ------
         InvalidArgumentError
-            If the server rejects the request.
+            If an input file does not exist, or the server rejects the request.
         BackendUnreachableError
             If the server doesn't run.
         ProtocolError

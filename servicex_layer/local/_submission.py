@@ -29,14 +29,21 @@ def absolute_paths(files: object) -> list[str]:
     Raises
     ------
     InvalidArgumentError
-        If `files` is not an iterable of paths and URLs.
+        If `files` is not an iterable of paths and URLs, or a path is not that of a file.
     """
     if isinstance(files, str | Path) or not isinstance(files, Iterable):
         raise InvalidArgumentError(f"files must be a list of paths or URLs, not {files!r}")
-    return [
+    absolute = [
         file if isinstance(file, str) and is_url(file) else str(Path(file).absolute())
         for file in files
     ]
+    missing = [file for file in absolute if not is_url(file) and not Path(file).is_file()]
+    if missing:
+        raise InvalidArgumentError(
+            f"{len(missing)} of the input files do not exist, the first is {missing[0]}: give "
+            "paths of files on this machine, or URLs"
+        )
+    return absolute
 
 
 def build_selection(

@@ -15,7 +15,7 @@ from servicex_layer.errors import InvalidArgumentError
 from servicex_layer.graph import SXFileLayer, UprootLoadLayer
 from servicex_layer.mapping import CallLayer
 
-__all__ = ["RequestSelection", "requests_of"]
+__all__ = ["RequestSelection", "requests_of", "selections_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,29 +55,52 @@ def requests_of(arrays_or_requests: Iterable[Any]) -> list[RequestSelection]:
         If an argument is none of these, or has no request behind it.
     """
     selections: dict[tuple[str, str | None], RequestSelection] = {}
-    for selection in _selections(arrays_or_requests, ""):
+    for selection in selections_of(arrays_or_requests):
         key = selection.request_id, selection.backend
         known = selections.get(key)
         # Arrays of one request may share partitions: the larger selection is a lower bound.
         if known is None or (known.partitions or 0) < (selection.partitions or 0):
             selections[key] = selection
-    if not selections:
-        raise InvalidArgumentError(
-            "progress has no request to show. Pass arrays of from_servicex, or ids of requests."
-        )
     return list(selections.values())
 
 
-def _selections(arrays_or_requests: Iterable[Any], name: str) -> Iterator[RequestSelection]:
+def selections_of(
+    arrays_or_requests: Iterable[Any], backend: str | None = None
+) -> list[RequestSelection]:
+    """Return the requests behind each argument; a request of several has an entry for each.
+
+    Parameters
+    ----------
+    arrays_or_requests : iterable
+        As in `requests_of`.
+    backend : str, optional
+        The backend of ids; by default the default backend.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If an argument is none of these, or has no request behind it.
+    """
+    selections = list(_selections(arrays_or_requests, "", backend))
+    if not selections:
+        raise InvalidArgumentError(
+            "The arguments have no request. Pass arrays of from_servicex, or ids of requests."
+        )
+    return selections
+
+
+def _selections(
+    arrays_or_requests: Iterable[Any], name: str, backend: str | None
+) -> Iterator[RequestSelection]:
     for each in arrays_or_requests:
         if isinstance(each, Mapping):
             for key, value in each.items():
-                yield from _selections([value], str(key))
+                yield from _selections([value], str(key), backend)
         elif isinstance(each, tuple | list):
             # an array with its report
-            yield from _selections(each, name)
+            yield from _selections(each, name, backend)
         elif isinstance(each, str) and each:
-            yield RequestSelection(name or each, each, find_backend().name, None)
+            yield RequestSelection(name or each, each, find_backend(backend).name, None)
         else:
             yield from _selections_of_collection(each, name)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from servicex_layer._config import find_backend
-from servicex_layer.backend import list_files
+from servicex_layer.backend import failed_inputs, list_files
 from servicex_layer.feed import loop_thread
 
 __all__ = ["failures"]
@@ -37,4 +37,4 @@ def failures(request_id: str, backend: str | None = None) -> list[str]:
     ['root://eospublic.cern.ch//eos/opendata/atlas/17.root']
     """
     _, rows = loop_thread().run(list_files(find_backend(backend), request_id))
-    return [row.file.input for row in rows if not row.success]
+    return failed_inputs(rows)

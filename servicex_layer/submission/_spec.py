@@ -24,21 +24,40 @@ def parse_spec(spec: ServiceXSpec | Mapping[str, Any] | str | Path) -> ServiceXS
     MissingExtraError
         If the official client is not installed.
     InvalidArgumentError
-        If `spec` is not a valid specification.
+        If `spec` is not a valid specification, or a dataset is an empty list of files.
     """
     with frontend_installed():
         from servicex import ServiceXSpec
     if isinstance(spec, ServiceXSpec):
-        return spec.model_copy(deep=True)
+        parsed = spec.model_copy(deep=True)
+    else:
+        parsed = _parse(spec, ServiceXSpec)
+    _check_datasets(parsed)
+    return parsed
+
+
+def _parse(spec: Mapping[str, Any] | str | Path, spec_class: type[ServiceXSpec]) -> ServiceXSpec:
     content = _read_yaml(Path(spec)) if isinstance(spec, str | Path) else spec
     if not isinstance(content, Mapping):
         raise InvalidArgumentError(
             f"A ServiceX specification must be a mapping with the key Sample, not {content!r}."
         )
     try:
-        return ServiceXSpec(**content)
+        return spec_class(**content)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InvalidArgumentError(f"The ServiceX specification is not valid: {error}") from error
+
+
+def _check_datasets(spec: ServiceXSpec) -> None:
+    """Check that no dataset is an empty list of files."""
+    from servicex.dataset import FileList
+
+    for sample in spec.Sample:
+        if isinstance(sample.Dataset, FileList) and not sample.Dataset.files:
+            raise InvalidArgumentError(
+                f"The dataset of the sample {sample.Name!r} is an empty list of files. Pass at "
+                "least one path or URL."
+            )
 
 
 def _read_yaml(path: Path) -> Any:

@@ -70,7 +70,7 @@ def test_files_lists_finished_and_failed_files_by_time(
     assert [line.split()[2] for line in lines] == ["finished", "finished", "failed", "finished"]
     assert [line.split()[-1] for line in lines] == [str(inputs[index]) for index in (2, 0, 1, 3)]
     assert last == "Complete: 3 of 4 files finished, 1 failed"
-    assert failure.startswith("Failure  ")
+    assert failure.startswith("Reason   ")
     assert logs.startswith("Logs     ")
     assert [row["success"] for row in rows] == [True, True, False, True]
     assert [row["events"] for row in rows] == [10, 10, 0, 10]
@@ -89,7 +89,10 @@ def test_status_and_files_say_why_files_failed_and_where_the_logs_are(
         run(command, request_id, "--watch")
         text = run(command, request_id).output
         state = json.loads(run(command, request_id, "--json").output)
-    assert "Failure  no branch JetPt\nLogs     https://logs.example/17\n" in text
+    assert "Reason   no branch JetPt\nLogs     https://logs.example/17\n" in text
+    if command == "status":
+        assert f"Failed   {inputs[1]}\n" in text
+        assert state["failed_inputs"] == [str(inputs[1])]
     for row in [state] if command == "status" else [row for row in state if not row["success"]]:
         assert (row["failure_info"], row["log_url"]) == ("no branch JetPt", reason["log-url"])
 
@@ -100,3 +103,16 @@ def test_errors_are_printed_without_a_traceback(service: LocalServiceX, command:
     assert result.exit_code == 1
     assert result.output.startswith("Error: The ServiceX backend local at ")
     assert "no-backend" in run(command, "1", "--backend", "no-backend").output
+
+
+def test_a_watched_status_lists_files_only_when_more_have_failed(
+    use_service: Callable[[LocalServiceX], None], inputs: list[Path]
+):
+    with LocalServiceX(faults=Faults(failing={0}), parallelism=1, delay=0.3) as service:
+        use_service(service)
+        request_id = service.submit(inputs, tree="events")
+        output = run("status", request_id, "--watch", "--json").output
+        calls = service.traffic.calls
+    states = [json.loads(line) for line in output.splitlines()]
+    assert states[-1]["failed_inputs"] == [str(inputs[0])]
+    assert calls["results"] < calls["status"]

@@ -6,7 +6,6 @@ ServiceX has a request for these files, except for pages that begin without one.
 
 from __future__ import annotations
 
-import asyncio
 import re
 import shlex
 import subprocess
@@ -28,8 +27,6 @@ from sybil import Example, Sybil
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
 import servicex_layer as sxl
-from servicex_layer._config import find_backend
-from servicex_layer.backend._request_state import get_status
 from servicex_layer.cli._main import main
 from servicex_layer.local import LocalServiceX
 
@@ -141,7 +138,7 @@ def namespace(
         def submit_your_request() -> str:
             use_service(service)
             request_id = service.submit(files, tree="treeme")
-            until(lambda: asyncio.run(get_status(find_backend(), request_id)).is_terminal)
+            until(lambda: sxl.status(request_id).is_terminal)
             return request_id
 
         if page.stem in SELF_CONTAINED:

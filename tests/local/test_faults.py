@@ -166,9 +166,9 @@ def test_failing_files_have_failure_rows(source):
     assert [row["s3-object-name"] for row in failures] == ["none", "none"]
 
 
-def test_ten_thousand_files_are_listed():
+def test_ten_thousand_files_are_listed(source):
     with LocalServiceX(faults=Faults(failing=1.0)) as service:
-        request_id = service.submit(["/a.root"] * 10_000, tree="events")
+        request_id = service.submit([source] * 10_000, tree="events")
         observer = Observer(service.url, request_id)
         while observer.counts() != ("Complete", 0, 10_000):
             time.sleep(0.05)

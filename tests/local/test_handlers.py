@@ -89,6 +89,12 @@ def submission(**changes):
     return {key: value for key, value in {**body, **changes}.items() if value is not ...}
 
 
+def post(client, files):
+    """Submit input files that need not exist."""
+    body = submission(**{"file-list": [str(file) for file in files]})
+    return client.post(TRANSFORMATION, json=body).raise_for_status().json()["request_id"]
+
+
 def test_info(client):
     info = client.get("/servicex").json()
     assert set(info) == {"app-version", "code-gen-image", "capabilities"}
@@ -381,11 +387,11 @@ def test_a_dataset_has_a_number_of_files(client, finished):
     assert dataset["n_files"] == 5
 
 
-def test_broken_and_missing_inputs_are_failures(service, client, inputs, tmp_path):
+def test_broken_and_missing_inputs_are_failures(client, inputs, tmp_path):
     broken = tmp_path / "broken.root"
     broken.write_bytes(b"nonsense")
     files = [tmp_path / "missing.root", broken, inputs[0]]
-    request_id = service.submit(files, tree="events")
+    request_id = post(client, files)
     status = wait_until_terminal(client, request_id)
     assert status["status"] == "Complete"
     assert (status["files-completed"], status["files-failed"]) == (1, 2)
@@ -416,10 +422,10 @@ def test_a_status_can_be_read_by_number(client, finished):
     assert client.get(f"{TRANSFORMATION}/999999").status_code == 404
 
 
-def test_the_reasons_of_failed_files_are_in_the_status_and_in_the_log(service, client, tmp_path):
+def test_the_reasons_of_failed_files_are_in_the_status_and_in_the_log(client, tmp_path):
     missing, broken = tmp_path / "missing.root", tmp_path / "broken.root"
     broken.write_bytes(b"nonsense")
-    request_id = service.submit([missing, broken], tree="events")
+    request_id = post(client, [missing, broken])
     status = wait_until_terminal(client, request_id)
     log = client.get(status["log-url"])
     assert log.headers["content-type"].startswith("text/plain")
@@ -436,7 +442,7 @@ def test_the_status_names_ten_reasons_and_the_log_all(client, inputs):
         LocalServiceX(faults=faults) as service,
         httpx.Client(base_url=service.url, trust_env=False) as failing_client,
     ):
-        request_id = service.submit(["/a.root"] * 12, tree="events")
+        request_id = post(failing_client, ["/a.root"] * 12)
         status = wait_until_terminal(failing_client, request_id)
         log = failing_client.get(status["log-url"]).text
         assert failing_client.get("/logs/nope").status_code == 404

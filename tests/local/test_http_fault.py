@@ -200,7 +200,7 @@ def test_submit_reports_the_fault_that_happens_to_it(start, until):
         service.submit([], tree="t", manual=True)
     with pytest.raises(BackendUnreachableError, match="does not answer"):
         service.submit([], tree="t", manual=True)
-    request_id = service.submit(["/nope.root"], tree="t")
+    request_id = service.submit(["file:///nope.root"], tree="t")
     until(lambda: client.get(f"{TRANSFORMATION}/{request_id}").json()["status"] == "Complete")
 
 

@@ -206,6 +206,12 @@ def test_impossible_submissions_are_rejected(source):
         cases: list[tuple[Any, dict[str, Any], str]] = [
             (None, {"tree": "t"}, "files must be a list"),
             ("a.root", {"tree": "t"}, "files must be a list"),
+            (
+                ["/nosuch.root", source, "/b.root"],
+                {"tree": "t"},
+                r"2 of .* do not exist.*nosuch\.root",
+            ),
+            ([source.parent], {"tree": "t"}, "1 of the input files do not exist"),
             ([source], {}, "exactly one of tree and selection"),
             ([source], {"tree": "t", "selection": "[]"}, "exactly one of tree and selection"),
             ([source], {"selection": [], "cut": "x"}, "need tree"),

@@ -40,6 +40,14 @@ def test_a_selection_without_a_code_generator_is_an_error(
         sxl.submit("[]", files)
 
 
+def test_an_empty_list_of_files_is_an_error_before_anything_is_submitted(
+    service: LocalServiceX, uproot_raw: Any
+):
+    with pytest.raises(InvalidArgumentError, match="'no files' is an empty list of files"):
+        sxl.submit(uproot_raw, dataset.FileList([]), title="no files")
+    assert not service.traffic.calls
+
+
 def test_the_backend_has_two_names(service: LocalServiceX, uproot_raw: Any, inputs: list[Path]):
     files = dataset.FileList([str(inputs[0])])
     request_id = sxl.submit(uproot_raw, files, backend="local")
