@@ -35,6 +35,7 @@ def deliver(
     fail_if_incomplete: bool | None = None,
     tree: str | None = None,
     form: Any = None,
+    files_per_partition: int = 1,
     report: bool = False,
 ) -> dict[str, Any]:
     """Return a lazy array for each sample of a ServiceX specification.
@@ -68,7 +69,7 @@ def deliver(
     fail_if_incomplete : bool, optional
         The official client's name for `on_failed`: ``True`` is ``"raise"``, ``False`` is
         ``"skip"``.
-    tree, form, report
+    tree, form, files_per_partition, report
         As in `from_servicex`, the same for all samples.
 
     Returns
@@ -107,7 +108,13 @@ def deliver(
     require_dask_awkward("deliver")
     policy = failure_policy(on_failed, fail_if_incomplete)
     # Validate as from_servicex does, before anything is submitted.
-    SXFileLayer("not submitted yet", 0, on_failed=policy, max_failed=max_failed)
+    SXFileLayer(
+        "not submitted yet",
+        0,
+        on_failed=policy,
+        max_failed=max_failed,
+        files_per_partition=files_per_partition,
+    )
     parsed = parse_spec(spec)
     with closing(frontend_of(config_path, backend_name(backend, servicex_name))) as frontend:
         outcomes = loop_thread().run(
@@ -135,6 +142,7 @@ def deliver(
                 policy,
                 report=report,
                 max_failed=max_failed,
+                files_per_partition=files_per_partition,
             )
         except ServiceXLayerError as error:
             samples[sample.Name] = FailedSample(sample.Name, error)
