@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any, TypeGuard, cast
 
 import dask
@@ -130,6 +130,10 @@ class SXFileLayer(LazyLayer):
             self.name, self.request, file_count, allowed, files_per_partition
         )
         register_callback()
+
+    def count_files(self, partitions: Iterable[int]) -> int:
+        """Return the number of files of partitions."""
+        return sum(len(self.await_file.numbers(partition)) for partition in partitions)
 
     def __repr__(self) -> str:
         counts = f"{len(self)} of {self.npartitions}"
