@@ -131,9 +131,9 @@ class SXFileLayer(LazyLayer):
         )
         register_callback()
 
-    def count_files(self, partitions: Iterable[int]) -> int:
-        """Return the number of files of partitions."""
-        return sum(len(self.await_file.numbers(partition)) for partition in partitions)
+    def count_files(self, keys: Iterable[Key]) -> int:
+        """Return the number of files of the partitions with these keys, of any layer."""
+        return sum(len(self.await_file.numbers(_number(key))) for key in keys)
 
     def __repr__(self) -> str:
         counts = f"{len(self)} of {self.npartitions}"

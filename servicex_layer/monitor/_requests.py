@@ -103,9 +103,8 @@ def _selections_of_collection(collection: Any, name: str) -> Iterator[RequestSel
             name or files.request_id,
             files.request_id,
             files.backend,
-            files.count_files(number for _, number in needed[layer.name].get_output_keys()),
+            files.count_files(needed[layer.name].get_output_keys()),  # type: ignore[no-untyped-call]
         )
-    # A task of a call layer may take several files, each of which counts.
     samples = {layer.files: layer.sample for layer in call_layers}
     for layer in culled:
         if isinstance(layer, SXFileLayer) and layer.name in samples:
@@ -113,5 +112,5 @@ def _selections_of_collection(collection: Any, name: str) -> Iterator[RequestSel
                 samples[layer.name] or name or layer.request_id,
                 layer.request_id,
                 layer.backend,
-                len(layer),
+                layer.count_files(layer),
             )

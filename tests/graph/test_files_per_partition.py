@@ -19,6 +19,7 @@ import uproot
 from dask.base import compute, persist
 from dask.graph_manipulation import bind, clone
 from dask.highlevelgraph import HighLevelGraph
+from dask.local import get_sync
 from distributed import Client, LocalCluster
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -376,7 +377,7 @@ def test_layers_by_hand_read_several_files(
     layer = SXFileLayer(finished(files), 2, files_per_partition=4)
     load = UprootLoadLayer(layer, form=FORM, fuse=fuse)
     graph = graph_by_hand(layer, load)
-    first, second = dask.get(graph, [(load.name, 0), (load.name, 1)])
+    first, second = get_sync(graph, [(load.name, 0), (load.name, 1)])
     assert first.tolist() == eager(files[:4]).tolist()
     assert second.tolist() == eager(files[4:]).tolist()
 
