@@ -13,6 +13,7 @@ from servicex_layer.errors import ProtocolError
 __all__ = [
     "FILE_LAYER",
     "Backend",
+    "FileGroup",
     "Location",
     "NoFile",
     "ResultFile",
@@ -119,6 +120,22 @@ class NoFile:
     failed: str | None = None
     reason: str | None = None
     waited: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FileGroup:
+    """The files of a partition that holds several.
+
+    Parameters
+    ----------
+    partition : int
+        The number of the partition.
+    files : tuple of ResultFile or NoFile
+        The files, in the order of their numbers.
+    """
+
+    partition: int
+    files: tuple[ResultFile | NoFile, ...]
 
 
 @dataclass(frozen=True, slots=True)

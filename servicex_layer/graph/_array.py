@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import ceil
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from dask.highlevelgraph import HighLevelGraph
@@ -48,6 +49,7 @@ def from_servicex(
     report: Literal[False] = ...,
     *,
     max_failed: float = ...,
+    files_per_partition: int = ...,
     behavior: Mapping[Any, Any] | None = ...,
     form_mapping: ImplementsFormMapping | None = ...,
 ) -> Array: ...
@@ -63,6 +65,7 @@ def from_servicex(
     *,
     report: Literal[True],
     max_failed: float = ...,
+    files_per_partition: int = ...,
     behavior: Mapping[Any, Any] | None = ...,
     form_mapping: ImplementsFormMapping | None = ...,
 ) -> tuple[Array, Array]: ...
@@ -77,6 +80,7 @@ def from_servicex(
     report: bool = False,
     *,
     max_failed: float = 1.0,
+    files_per_partition: int = 1,
     behavior: Mapping[Any, Any] | None = None,
     form_mapping: ImplementsFormMapping | None = None,
 ) -> Array | tuple[Array, Array]:
@@ -109,6 +113,10 @@ def from_servicex(
         Whether to return a report, too.
     max_failed : float
         The fraction of failed files, from 0 to 1, above which ``"skip"`` is an error, too.
+    files_per_partition : int
+        The number of files of each partition: partition P holds the files from number P times this,
+        and is computed once ServiceX has finished all of them. Several small files are read at the
+        same time, and are less work for Dask.
     behavior : mapping, optional
         The array's behavior, as in `awkward.Array`; for example that of `vector`.
     form_mapping : uproot.ImplementsFormMapping, optional
@@ -118,10 +126,11 @@ def from_servicex(
     Returns
     -------
     dask_awkward.Array
-        One partition per file of the request's dataset. A request without files makes an array
-        without events. With `report` a pair: this array, and one with a record of what happened to
-        each partition (`servicex_layer.report.record` lists the fields). Compute both together, as
-        in ``dask.compute(array, report)``: alone, the report describes a run that read no columns.
+        One partition per file of the request's dataset, or per `files_per_partition` files. A
+        request without files makes an array without events. With `report` a pair: this array, and
+        one with a record of what happened to each file (`servicex_layer.report.record` lists the
+        fields). Compute both together, as in ``dask.compute(array, report)``: alone, the report
+        describes a run that read no columns.
 
     Raises
     ------
@@ -147,7 +156,13 @@ def from_servicex(
     """
     require_dask_awkward("from_servicex")
     # Validate before anything is asked of the backend.
-    SXFileLayer(request_id, 0, on_failed=on_failed, max_failed=max_failed)
+    SXFileLayer(
+        request_id,
+        0,
+        on_failed=on_failed,
+        max_failed=max_failed,
+        files_per_partition=files_per_partition,
+    )
     if form_mapping is not None:
         validate_form_mapping(form_mapping)
     form_for = None if form is None else parse_form(form, tree)
@@ -166,9 +181,15 @@ def from_servicex(
     else:
         record_form = form_for(status.result_format)
     # Dask has no arrays of 0 partitions: a request without files gets an empty one.
-    npartitions = max(status.files, 1)
+    file_count = max(status.files, 1)
     files = SXFileLayer(
-        request_id, npartitions, backend=server.name, on_failed=on_failed, max_failed=max_failed
+        request_id,
+        ceil(file_count / files_per_partition),
+        backend=server.name,
+        on_failed=on_failed,
+        max_failed=max_failed,
+        files_per_partition=files_per_partition,
+        file_count=file_count,
     )
     load = UprootLoadLayer(
         files,
@@ -180,7 +201,7 @@ def from_servicex(
         report=report,
     )
     array = _array_of(files, load)
-    return _array_and_report(array) if report else array
+    return _array_and_report(array, files) if report else array
 
 
 def _check_not_all_failed(server: Backend, status: TransformStatus) -> None:
@@ -204,11 +225,13 @@ def _array_of(files: SXFileLayer, load: UprootLoadLayer) -> Array:
     return new_array(graph, load.name, load.meta, [None] * (load.npartitions + 1))
 
 
-def _array_and_report(pairs: Array) -> tuple[Array, Array]:
+def _array_and_report(pairs: Array, files: SXFileLayer) -> tuple[Array, Array]:
     from dask_awkward.lib.core import map_partitions
     from dask_awkward.utils import first, second
 
     array = map_partitions(first, pairs, meta=meta_of(pairs), label="servicex-array")
     meta = record_meta()
     report = map_partitions(second, pairs, meta=meta, label="servicex-report")
-    return array, new_array(report.dask, report.name, meta, range(pairs.npartitions + 1))
+    # One record per file.
+    divisions = [*range(0, files.file_count, files.files_per_partition), files.file_count]
+    return array, new_array(report.dask, report.name, meta, divisions)

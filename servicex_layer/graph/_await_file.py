@@ -1,8 +1,9 @@
-"""The task of an `SXFileLayer`: wait for the file with a number."""
+"""The task of an `SXFileLayer`: wait for the files of a partition."""
 
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
 from collections.abc import Coroutine
 from dataclasses import replace
@@ -10,8 +11,9 @@ from typing import Any
 
 from distributed import Worker
 
-from servicex_layer._model import NoFile, ResultFile
+from servicex_layer._model import FileGroup, NoFile, ResultFile
 from servicex_layer.feed import (
+    Feed,
     RequestRef,
     feed,
     this_worker,
@@ -25,7 +27,7 @@ __all__ = ["AwaitFile"]
 
 
 class AwaitFile:
-    """Wait for the file with a number.
+    """Wait for the file of a partition, or for its files.
 
     In the event loop of a Dask worker this is a coroutine, which holds no thread. Elsewhere it is a
     function that blocks.
@@ -36,55 +38,101 @@ class AwaitFile:
         Name of the layer whose tasks call this.
     request : RequestRef
         The request.
-    npartitions : int
-        The number of partitions of the array.
+    file_count : int
+        The number of files of all partitions.
     max_failed : float
         The fraction of the request's files that may fail, from 0 to 1.
+    files_per_partition : int
+        The number of files of a partition; the last partition may have fewer.
     """
 
     # distributed.utils.iscoroutinefunction looks for this (it is private, and may look elsewhere
     # one day): a worker then calls the object in its event loop, not in a thread.
     __tornado_coroutine__ = True
 
-    def __init__(self, name: str, request: RequestRef, npartitions: int, max_failed: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        request: RequestRef,
+        file_count: int,
+        max_failed: float,
+        files_per_partition: int = 1,
+    ) -> None:
         self.name = name
         self.request = request
-        self.npartitions = npartitions
+        self.file_count = file_count
         self.max_failed = max_failed
+        self.files_per_partition = files_per_partition
 
-    def __call__(self, number: int, after: object = None) -> Any:
-        """Return the `ResultFile`, a `NoFile` if there are fewer files, or a coroutine of either.
+    def __call__(self, partition: int, after: object = None) -> Any:
+        """Return the file or files of a partition, or a coroutine of them.
+
+        This is a `ResultFile`, or a `NoFile` if there are fewer files. If partitions hold several
+        files, it is a `FileGroup` of them.
 
         Parameters
         ----------
-        number : int
-            The number of the file, from 0.
+        partition : int
+            The number of the partition, from 0.
         after : object
             The result of the task that this one is bound to; ignored.
 
         Raises
         ------
         RequestError
-            If the file will not come, or the request has more files than the array has partitions.
+            If a file will not come, or the request has more files than the array has room for.
         BackendError
             If the backend can't be asked.
         """
         del after
         request_feed = feed(self.request)
-        question = number, self.npartitions, self.max_failed
         worker = this_worker()
         if worker is not None and _runs_in_loop_of(worker):
-            pending = request_feed.submit(_timed(request_feed.get(*question)))
-            return wait_seceded(worker, (self.name, number), asyncio.wrap_future(pending))
-        file = request_feed.get_nowait(*question)
-        if file is not None:
-            return file
-        waiting = request_feed.submit(_timed(request_feed.get(*question)))
+            pending = request_feed.submit(self._get(request_feed, partition))
+            return wait_seceded(worker, (self.name, partition), asyncio.wrap_future(pending))
+        known = self._get_nowait(request_feed, partition)
+        if known is not None:
+            return known
+        waiting = request_feed.submit(self._get(request_feed, partition))
         return wait(waiting) if worker is None else wait_in_worker_thread(worker, waiting)
+
+    def numbers(self, partition: int) -> range:
+        """Return the numbers of the files of a partition."""
+        start = partition * self.files_per_partition
+        return range(start, min(start + self.files_per_partition, self.file_count))
 
     def renamed(self, name: str) -> AwaitFile:
         """Return a copy for a layer of another name."""
-        return AwaitFile(name, self.request, self.npartitions, self.max_failed)
+        renamed = copy.copy(self)
+        renamed.name = name
+        return renamed
+
+    async def _get(self, request_feed: Feed, partition: int) -> ResultFile | NoFile | FileGroup:
+        if self.files_per_partition == 1:
+            return await _timed(request_feed.get(*self._question(partition)))
+        files = []
+        for number in self.numbers(partition):
+            question = self._question(number)
+            # The answer for one finished file may have brought those for its neighbours.
+            file = request_feed.get_nowait(*question)
+            files.append(file or await _timed(request_feed.get(*question)))
+        return FileGroup(partition, tuple(files))
+
+    def _get_nowait(
+        self, request_feed: Feed, partition: int
+    ) -> ResultFile | NoFile | FileGroup | None:
+        if self.files_per_partition == 1:
+            return request_feed.get_nowait(*self._question(partition))
+        files = []
+        for number in self.numbers(partition):
+            file = request_feed.get_nowait(*self._question(number))
+            if file is None:
+                return None
+            files.append(file)
+        return FileGroup(partition, tuple(files))
+
+    def _question(self, number: int) -> tuple[int, int, float]:
+        return number, self.file_count, self.max_failed
 
     def __dask_tokenize__(self) -> tuple[object, ...]:
         """Return what tells two of these apart."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from typing import Any, cast
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from typing import Any, TypeGuard, cast
 
 import dask
 from dask.base import clone_key
@@ -25,15 +25,17 @@ __all__ = ["SXFileLayer", "request_info"]
 class SXFileLayer(LazyLayer):
     """Wait for the files of a request: task N returns the N-th file to be finished.
 
-    The layer holds the request's id and the number of partitions, nothing live and nothing secret.
-    It makes its tasks on demand.
+    With several files per partition, task N returns the N-th group of files. The layer holds the
+    request's id and the number of partitions, nothing live and nothing secret. It makes its tasks
+    on demand.
 
     Parameters
     ----------
     request_id : str
         The request.
     npartitions : int
-        The number of files of the request. If it is larger, the last partitions are empty.
+        The number of partitions: that of the request's files, or of groups of `files_per_partition`
+        files. If it is larger, the last partitions are empty.
     backend : str, optional
         Name of the backend in ``servicex.yaml``. Defaults to the default backend.
     on_failed : {"skip", "raise"}
@@ -41,6 +43,11 @@ class SXFileLayer(LazyLayer):
         an error.
     max_failed : float
         The fraction of failed files, from 0 to 1, above which ``"skip"`` is an error, too.
+    files_per_partition : int
+        The number of files of each partition: partition P holds the files from number P times this.
+    file_count : int, optional
+        The number of files of the request, if the last partition has fewer files than the others.
+        By default that partition waits for the end of the request, in case there are more.
 
     Raises
     ------
@@ -59,6 +66,11 @@ class SXFileLayer(LazyLayer):
     3
     >>> files.name == SXFileLayer("5f1c0d3e", 3).name
     True
+
+    25 files, in groups of ten:
+
+    >>> SXFileLayer("5f1c0d3e", 3, files_per_partition=10, file_count=25)
+    SXFileLayer<5f1c0d3e 3 of 3 partitions, 10 files each>
     """
 
     request_id: str
@@ -66,6 +78,8 @@ class SXFileLayer(LazyLayer):
     backend: str | None
     on_failed: str
     max_failed: float
+    files_per_partition: int
+    file_count: int
     name: str
     request: RequestRef
     await_file: AwaitFile
@@ -82,25 +96,51 @@ class SXFileLayer(LazyLayer):
         backend: str | None = None,
         on_failed: str = "skip",
         max_failed: float = 1.0,
+        files_per_partition: int = 1,
+        file_count: int | None = None,
     ) -> None:
         _validate_arguments(request_id, npartitions, on_failed, max_failed)
+        _validate_files_per_partition(files_per_partition)
+        if file_count is None:
+            file_count = npartitions * files_per_partition
+        _validate_file_count(file_count, npartitions, files_per_partition)
         super().__init__()
         self.request_id = request_id
         self.npartitions = npartitions
         self.backend = backend
         self.on_failed = on_failed
         self.max_failed = max_failed
-        token = dask.base.tokenize(request_id, npartitions, backend, on_failed, max_failed)
+        self.files_per_partition = files_per_partition
+        self.file_count = file_count
+        token = dask.base.tokenize(
+            request_id,
+            npartitions,
+            backend,
+            on_failed,
+            max_failed,
+            files_per_partition,
+            file_count,
+        )
         self.name = f"{FILE_LAYER}-{token}"
         self.bound_to = None
         self._numbers = range(npartitions)
         allowed = max_failed if on_failed == "skip" else 0.0
         self.request = RequestRef(request_id, backend)
-        self.await_file = AwaitFile(self.name, self.request, npartitions, allowed)
+        self.await_file = AwaitFile(
+            self.name, self.request, file_count, allowed, files_per_partition
+        )
         register_callback()
 
+    def count_files(self, keys: Iterable[Key]) -> int:
+        """Return the number of files of the partitions with these keys, of any layer."""
+        return sum(len(self.await_file.numbers(_number(key))) for key in keys)
+
     def __repr__(self) -> str:
-        return f"SXFileLayer<{self.request_id} {len(self)} of {self.npartitions} files>"
+        counts = f"{len(self)} of {self.npartitions}"
+        if self.files_per_partition == 1:
+            return f"SXFileLayer<{self.request_id} {counts} files>"
+        each = f"{self.files_per_partition} files each"
+        return f"SXFileLayer<{self.request_id} {counts} partitions, {each}>"
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -181,6 +221,7 @@ def request_info(files: SXFileLayer) -> dict[str, str]:
             "request": files.request_id,
             "backend": files.backend or "the default",
             "partitions": str(files.npartitions),
+            "files per partition": str(files.files_per_partition),
         }
     )
 
@@ -204,7 +245,7 @@ def _validate_arguments(
             f"request_id={request_id!r} is not a valid request id. ServiceX gives a string such as "
             "'b5901cca-9858-42e7-a093-0929cf391f0e'."
         )
-    if not isinstance(npartitions, int) or isinstance(npartitions, bool) or npartitions < 0:
+    if not _is_integer(npartitions, least=0):
         raise InvalidArgumentError(
             f"npartitions={npartitions!r} must be a non-negative integer: the number of files."
         )
@@ -218,3 +259,24 @@ def _validate_arguments(
         raise InvalidArgumentError(
             f"max_failed={max_failed!r} needs on_failed='skip': with 'raise' no file may fail."
         )
+
+
+def _validate_files_per_partition(files_per_partition: object) -> None:
+    if not _is_integer(files_per_partition, least=1):
+        raise InvalidArgumentError(
+            f"files_per_partition={files_per_partition!r} must be a positive integer."
+        )
+
+
+def _validate_file_count(file_count: object, npartitions: int, files_per_partition: int) -> None:
+    room = npartitions * files_per_partition
+    least = room - files_per_partition + 1 if room else 0
+    if not _is_integer(file_count, least=least) or not file_count <= room:
+        raise InvalidArgumentError(
+            f"file_count={file_count!r} must be an integer from {least} to {room} for "
+            f"npartitions={npartitions} with files_per_partition={files_per_partition}."
+        )
+
+
+def _is_integer(value: object, *, least: int) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least

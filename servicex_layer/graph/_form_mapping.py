@@ -7,8 +7,9 @@ an object that makes the buffers of that form from the tree's columns.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import awkward as ak
@@ -21,7 +22,8 @@ from servicex_layer.errors import InvalidArgumentError, ResultError, SchemaMisma
 from servicex_layer.feed import RequestRef
 from servicex_layer.graph._await_file import AwaitFile
 from servicex_layer.graph._dask_awkward import form_structure, touched_buffers
-from servicex_layer.graph._late_read import late_source
+from servicex_layer.graph._joined_tree import JoinedTree, TreePart
+from servicex_layer.graph._late_read import read_late
 from servicex_layer.graph._read_task import ReadTask
 from servicex_layer.reading import (
     LateBuffer,
@@ -105,6 +107,25 @@ class ReadWithFormMapping(ReadTask):
                 self.expected_form, table.entries, buffers, buffer_key=self.info.buffer_key
             )
 
+    def read_part(self, source: ResultSource) -> TreePart | None:
+        """Read the columns of one of several files, before the mapping sees them."""
+        return self.read_columns(self.columns, source, check_types=True)
+
+    def join(
+        self, parts: Sequence[TreePart | None], files: tuple[ResultFile, ...]
+    ) -> ak.contents.Content:
+        """Call the mapping with the columns of all files."""
+        trees = [part for part in parts if part is not None]
+        if not trees:
+            return self.empty()
+        tree = JoinedTree(trees)
+        loaded = self._load_buffers(tree, self.columns, tree.num_entries, self._name_of(files))
+        buffers = self._with_unread(loaded, files)
+        pickle_unread_columns()
+        return unread_array(
+            self.expected_form, tree.num_entries, buffers, buffer_key=self.info.buffer_key
+        )
+
     def empty(self) -> ak.contents.Content:
         """Return the mapped columns of a file without events."""
         return self.expected_form.length_zero_array(highlevel=False)
@@ -143,6 +164,51 @@ class ReadWithFormMapping(ReadTask):
         projected.form = select_columns(self.form, columns).copy(parameters=None)
         return projected
 
+    def read_columns(
+        self, columns: frozenset[str], source: ResultSource, *, check_types: bool = False
+    ) -> TreePart | None:
+        """Read columns of the tree of a file; return ``None`` if it has no tree."""
+        validate_mappable(source.file.format)
+        opened = open_result(source, self.tree)
+        if opened is None:
+            return None
+        with opened as table:
+            root_tree: Any = table
+            if check_types:
+                self._check_types(root_tree, source.description)
+            read = table.read(select_columns(table.form(), columns))
+            return TreePart(root_tree.tree, table.entries, read)
+
+    def load_buffer(self, key: str, source: ResultSource) -> np.ndarray:
+        """Return a buffer of a file."""
+        with open_table(source, self.tree) as table:
+            root_tree: Any = table
+            loaded = self.load(root_tree, self.columns_of(key), source.description)
+            return self._checked_buffer(key, loaded, source.description)
+
+    def joined_buffer(
+        self, key: str, parts: Sequence[TreePart | None], files: Sequence[ResultFile]
+    ) -> np.ndarray:
+        """Return a buffer of several files, of which the columns that it needs were read."""
+        name = self._name_of(files)
+        tree = JoinedTree([part for part in parts if part is not None])
+        loaded = self._load_buffers(tree, self.columns_of(key), tree.num_entries, name)
+        return self._checked_buffer(key, loaded, name)
+
+    def _checked_buffer(self, key: str, loaded: Mapping[str, Any], file: str) -> np.ndarray:
+        buffer = np.asarray(loaded[key])
+        expected = self.expected_form.expected_from_buffers(buffer_key=self.info.buffer_key)
+        if buffer.dtype != expected[key]:
+            raise SchemaMismatchError(
+                f"{file} has values of {buffer.dtype}, but the form says {expected[key]}. With a "
+                "form mapping they must be the same."
+            )
+        return buffer
+
+    def _name_of(self, files: Sequence[ResultFile]) -> str:
+        names = ", ".join(repr(file.name) for file in files)
+        return f"Results {names} of request {self.request.request_id}"
+
     def _check_types(self, table: RootTree, file: str) -> None:
         """Raise if a column has other types than the form: mappings don't convert bytes."""
         actual = table.form()
@@ -170,9 +236,14 @@ class ReadWithFormMapping(ReadTask):
         ResultError
             If the file or the mapping fails.
         """
+        table.fetch(select_columns(table.form(), columns))
+        return self._load_buffers(table.tree, columns, table.entries, file)
+
+    def _load_buffers(
+        self, tree: Any, columns: frozenset[str], entries: int, file: str
+    ) -> Mapping[str, Any]:
         try:
-            table.fetch(select_columns(table.form(), columns))
-            loaded: Mapping[str, Any] = self.info.load_buffers(table.tree, columns, *_whole(table))
+            loaded: Mapping[str, Any] = self.info.load_buffers(tree, columns, *_whole(entries))
         except ResultError:
             raise
         except Exception as error:
@@ -185,17 +256,28 @@ class ReadWithFormMapping(ReadTask):
     def _buffers(self, table: RootTree, source: ResultSource) -> dict[str, Any]:
         """Return buffers that were read, and what reads the others when they are touched."""
         loaded = self.load(table, self.columns, source.description)
+        unread = self._unread_buffers()
+        replace = getattr(self.info, "buffer_replacements", None)
+        if not unread or replace is None:
+            return self._with_unread(loaded, (source.file,))
+        replaced = replace(table.tree, frozenset().union(*unread.values()), *_whole(table.entries))
+        expected = self.expected_form.expected_from_buffers(buffer_key=self.info.buffer_key)
+        return {key: replaced[key] if key in unread else loaded[key] for key in expected}
+
+    def _with_unread(
+        self, loaded: Mapping[str, Any], files: tuple[ResultFile, ...]
+    ) -> dict[str, Any]:
+        """Return loaded buffers, and what reads the others of files when they are touched."""
+        late = LateBuffers(_LoadMapped(files, self._without_wait()))
+        unread = self._unread_buffers()
+        expected = self.expected_form.expected_from_buffers(buffer_key=self.info.buffer_key)
+        return {key: LateBuffer(late, key) if key in unread else loaded[key] for key in expected}
+
+    def _unread_buffers(self) -> dict[str, frozenset[str]]:
+        """Return the buffers that are not made from the columns alone, with all they need."""
         expected = self.expected_form.expected_from_buffers(buffer_key=self.info.buffer_key)
         columns = {key: self.columns_of(key) for key in expected}
-        unread = {key for key in expected if not columns[key] <= self.columns}
-        buffers = {key: loaded[key] for key in expected if key not in unread}
-        replace = getattr(self.info, "buffer_replacements", None)
-        if unread and replace is not None:
-            needed = frozenset().union(*(columns[key] for key in unread))
-            replaced = replace(table.tree, needed, *_whole(table))
-            return buffers | {key: replaced[key] for key in unread}
-        late = LateBuffers(_LoadMapped(source.file, self._without_wait()))
-        return buffers | {key: LateBuffer(late, key) for key in unread}
+        return {key: needed for key, needed in columns.items() if not needed <= self.columns}
 
     def _without_wait(self) -> ReadWithFormMapping:
         reader = copy.copy(self)
@@ -205,41 +287,37 @@ class ReadWithFormMapping(ReadTask):
 
 @dataclass(frozen=True)
 class _LoadMapped:
-    """Opens a file again, and reads the columns that one buffer is made from.
+    """Opens the files of a partition again, and reads the columns that one buffer is made from.
 
     Parameters
     ----------
-    file : ResultFile
-        The file.
+    files : tuple of ResultFile
+        The files.
     reader : ReadWithFormMapping
-        Has read it before.
+        Has read them before.
     """
 
-    file: ResultFile
+    files: tuple[ResultFile, ...]
     reader: ReadWithFormMapping
 
     def __call__(self, key: str) -> dict[str, Any]:
         """Return a buffer by its key; raises what `LoadColumn` raises."""
-        reader = self.reader
+        reader, files = self.reader, self.files
         columns = reader.columns_of(key)
-        with (
-            late_source(self.file, reader.request, ", ".join(sorted(columns))) as source,
-            open_table(source, reader.tree) as table,
-        ):
-            root_tree: Any = table
-            buffer = np.asarray(reader.load(root_tree, columns, source.description)[key])
-            expected = reader.expected_form.expected_from_buffers(buffer_key=reader.info.buffer_key)
-            if buffer.dtype != expected[key]:
-                raise SchemaMismatchError(
-                    f"{source.description} has values of {buffer.dtype}, but the form says "
-                    f"{expected[key]}. With a form mapping they must be the same."
-                )
+        column = ", ".join(sorted(columns))
+        if len(files) == 1:
+            load = partial(reader.load_buffer, key)
+            (buffer,) = read_late(load, files, reader.request, column)
+        else:
+            read = partial(reader.read_columns, columns)
+            parts = read_late(read, files, reader.request, column)
+            buffer = reader.joined_buffer(key, parts, files)
         return {key: buffer}
 
 
-def _whole(table: RootTree) -> tuple[Any, ...]:
+def _whole(entries: int) -> tuple[Any, ...]:
     """Return the arguments that tell a mapping to read all of a tree."""
-    return 0, table.entries, None, None, {"ak_add_doc": False}
+    return 0, entries, None, None, {"ak_add_doc": False}
 
 
 def validate_form_mapping(form_mapping: object) -> None:

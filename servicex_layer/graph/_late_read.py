@@ -2,40 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from awkward.forms import RecordForm
 
 from servicex_layer._model import ResultFile
 from servicex_layer.errors import ResultError, ServiceXLayerError
 from servicex_layer.feed import RequestRef
+from servicex_layer.graph._file_group import join_columns, read_at_once
 from servicex_layer.graph._result_source import result_source
 from servicex_layer.reading import buffers_of, column_of_buffer, read
 from servicex_layer.transport import ResultSource
 
-__all__ = ["LoadColumn", "late_source"]
+__all__ = ["LoadColumn", "read_late"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class LoadColumn:
-    """Opens a file again, and reads one column.
+    """Opens the files of a partition again, and reads one column.
 
     Parameters
     ----------
-    file : ResultFile
-        The file.
+    files : tuple of ResultFile
+        The files.
     request : RequestRef
-        Its request.
+        Their request.
     tree : str or None
-        Name of the tree; ``None`` for the only tree of the file.
+        Name of the tree; ``None`` for the only tree of each file.
     form : awkward.forms.RecordForm
         The form of all columns, with the keys of their buffers.
     """
 
-    file: ResultFile
+    files: tuple[ResultFile, ...]
     request: RequestRef
     tree: str | None
     form: RecordForm
@@ -46,19 +49,43 @@ class LoadColumn:
         Raises
         ------
         ResultError
-            If the file can't be read any more.
+            If a file can't be read any more.
         """
         _, column = column_of_buffer(self.form, key)
-        with late_source(self.file, self.request, column) as source:
-            array = read(source, self.form, frozenset([column]), self.tree)
-        return buffers_of(array, self.form)
+
+        def read_column(source: ResultSource) -> Any:
+            return read(source, self.form, frozenset([column]), self.tree)
+
+        arrays = read_late(read_column, self.files, self.request, column)
+        return buffers_of(join_columns(arrays, self.form), self.form)
+
+
+def read_late(
+    read: Callable[[ResultSource], T],
+    files: tuple[ResultFile, ...],
+    request: RequestRef,
+    column: str,
+) -> list[T]:
+    """Call a function with what is needed to read a column of each file.
+
+    An error names the column and the file.
+    """
+
+    def read_one(source: ResultSource) -> T:
+        with _naming_column(source.file, request, column):
+            return read(source)
+
+    sources = []
+    for file in files:
+        with _naming_column(file, request, column):
+            sources.append(result_source(file, request))
+    return list(read_at_once(read_one, sources))
 
 
 @contextmanager
-def late_source(file: ResultFile, request: RequestRef, column: str) -> Iterator[ResultSource]:
-    """Yield what is needed to read a column of a file; any error names the column and the file."""
+def _naming_column(file: ResultFile, request: RequestRef, column: str) -> Iterator[None]:
     try:
-        yield result_source(file, request)
+        yield
     except ServiceXLayerError as error:
         kind = type(error) if isinstance(error, ResultError) else ResultError
         raise kind(

@@ -34,7 +34,7 @@ _LABEL = "servicex-load"
 
 
 class UprootLoadLayer(NamedProjection):
-    """Read the files that an `SXFileLayer` waits for: one partition each.
+    """Read the files that an `SXFileLayer` waits for: one partition each, or several to one.
 
     If dask-awkward is installed, this is an input layer of dask-awkward that has a dependency.
     Optimization replaces it by a layer that reads only the columns that a computation needs.
@@ -58,7 +58,7 @@ class UprootLoadLayer(NamedProjection):
         quicker if the request is finished; if it is running, each waiting task needs a thread.
     report : bool
         Whether each task returns a pair: the partition, and a record of what happened to it
-        (`servicex_layer.report.record`).
+        (`servicex_layer.report.record`), or the records of its files.
 
     Raises
     ------
@@ -173,7 +173,9 @@ class UprootLoadLayer(NamedProjection):
         extend_dask_awkward()
 
     def __repr__(self) -> str:
-        return f"UprootLoadLayer<{self.files.request_id} {len(self)} partitions>"
+        per_partition = self.files.files_per_partition
+        each = "" if per_partition == 1 else f", {per_partition} files each"
+        return f"UprootLoadLayer<{self.files.request_id} {len(self)} partitions{each}>"
 
     def layer_info_dict(self) -> dict[str, str]:
         """Return what a notebook's view of the graph shows."""

@@ -1,4 +1,4 @@
-"""A record of what happened to one partition."""
+"""A record of what happened to one file."""
 
 from __future__ import annotations
 
@@ -18,17 +18,28 @@ from servicex_layer.transport import TransferStats
 __all__ = ["record", "record_meta"]
 
 
-def record(file: ResultFile | NoFile, transfer: TransferStats, seconds: float) -> ak.Array:
-    """Record what happened to a partition.
+def record(
+    file: ResultFile | NoFile,
+    transfer: TransferStats,
+    seconds: float,
+    *,
+    partition: int | None = None,
+    read_at: float | None = None,
+) -> ak.Array:
+    """Record what happened to a file, or to a partition without one.
 
     Parameters
     ----------
     file : ResultFile or NoFile
-        The partition's file.
+        The file.
     transfer : TransferStats
         The transfer of its bytes.
     seconds : float
         Seconds spent on reading it, without the wait for the file.
+    partition : int, optional
+        The partition's number, if partitions hold several files.
+    read_at : float, optional
+        When it was read, in Unix seconds. Defaults to now.
 
     Returns
     -------
@@ -36,12 +47,12 @@ def record(file: ResultFile | NoFile, transfer: TransferStats, seconds: float) -
         One record with these fields:
 
         ``partition``
-            The partition's number.
+            The partition's number; with several files per partition, each has a record.
         ``input``, ``name``
             Path of the input file, and name of the result in the object store; ``None`` if there
             is no file.
         ``failed``
-            For an empty partition the input file that failed; ``None`` otherwise.
+            Without a result the input file that failed; ``None`` otherwise.
         ``reason``
             Why it failed, with the URL of the logs; ``None`` if the backend does not say.
         ``finished_at``
@@ -64,7 +75,7 @@ def record(file: ResultFile | NoFile, transfer: TransferStats, seconds: float) -
         ``worker``
             Address of the Dask worker; without a cluster the name of the thread.
     """
-    fields: dict[str, Any] = {"partition": file.number}
+    fields: dict[str, Any] = {"partition": file.number if partition is None else partition}
     if isinstance(file, ResultFile):
         fields |= {
             "input": file.input,
@@ -93,7 +104,7 @@ def record(file: ResultFile | NoFile, transfer: TransferStats, seconds: float) -
         "waited": file.waited,
         "transferred": transfer.seconds,
         "interpreted": max(seconds - transfer.seconds, 0.0),
-        "read_at": time.time(),
+        "read_at": time.time() if read_at is None else read_at,
         "worker": _worker_or_thread(),
     }
     optional = ("input", "name", "failed", "reason")

@@ -21,7 +21,7 @@ from servicex_layer.mapping._file_task import FileTask
 from servicex_layer.mapping._layers import CallLayer, ReductionLayer
 from servicex_layer.mapping._partial import Finish
 
-__all__ = ["Graph", "prepare_backend", "requests_by_sample", "statuses_of"]
+__all__ = ["Graph", "prepare_backend", "requests_by_sample", "require_integer", "statuses_of"]
 
 
 class Graph:
@@ -33,27 +33,17 @@ class Graph:
         Stands for what is called with each file.
     split_every : int
         Number of results that one task reduces.
-    files_per_task : int
-        Number of files of one task.
 
     Raises
     ------
     InvalidArgumentError
-        If a number is too small.
+        If `split_every` is too small.
     """
 
-    def __init__(self, token: str, *, split_every: int = 8, files_per_task: int = 1) -> None:
-        for name, value, least in (
-            ("split_every", split_every, 2),
-            ("files_per_task", files_per_task, 1),
-        ):
-            if not _is_integer(value) or value < least:
-                raise InvalidArgumentError(
-                    f"{name}={value!r} must be an integer of at least {least}."
-                )
+    def __init__(self, token: str, *, split_every: int = 8) -> None:
+        require_integer("split_every", split_every, least=2)
         self._token = token
         self._split_every = split_every
-        self._files_per_task = files_per_task
         self._layers: dict[str, Any] = {}
         self._dependencies: dict[str, set[str]] = {}
 
@@ -62,8 +52,8 @@ class Graph:
         token = dask.base.tokenize(
             self._token, files.name, task.metadata, task.merge, task.report, finish.postprocess
         )
-        token += f"-{self._split_every}-{self._files_per_task}"
-        calls = CallLayer(f"servicex-map-{token}", task, files, self._files_per_task, sample)
+        token += f"-{self._split_every}-{files.files_per_partition}"
+        calls = CallLayer(f"servicex-map-{token}", task, files, sample)
         self._add(files)
         self._add(calls, files.name)
         last: str = calls.name
@@ -96,8 +86,16 @@ class Graph:
         self._dependencies[name] = set(depends_on)
 
 
-def _is_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def require_integer(name: str, value: object, *, least: int) -> None:
+    """Check that an argument is an integer that is large enough.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it isn't.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InvalidArgumentError(f"{name}={value!r} must be an integer of at least {least}.")
 
 
 def requests_by_sample(request: object) -> Mapping[str, str]:

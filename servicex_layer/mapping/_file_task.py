@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from servicex_layer._model import NoFile, ResultFile
+from servicex_layer._model import FileGroup, NoFile, ResultFile
 from servicex_layer.feed import RequestRef, record_read
 from servicex_layer.graph import record, result_source
 from servicex_layer.mapping._partial import Merge, Partial
@@ -43,8 +43,9 @@ class FileTask:
     merge: Merge
     report: bool
 
-    def __call__(self, *files: ResultFile | NoFile) -> Partial:
-        """Return what came of the files."""
+    def __call__(self, file: ResultFile | NoFile | FileGroup) -> Partial:
+        """Return what came of a file, or of the files of a group, one after the other."""
+        files = file.files if isinstance(file, FileGroup) else (file,)
         return self.merge(*map(self._part_of, files))
 
     def _part_of(self, file: ResultFile | NoFile) -> Partial:

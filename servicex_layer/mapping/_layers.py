@@ -1,4 +1,4 @@
-"""Two layers of a graph: one task per file or group of files, and the tree that reduces them."""
+"""Two layers of a graph: one task per partition, and the tree that reduces them."""
 
 from __future__ import annotations
 
@@ -65,53 +65,44 @@ class _FunctionLayer(LazyLayer):
 
 
 class CallLayer(_FunctionLayer):
-    """Calls something with the files of an `SXFileLayer`: task N with the N-th group.
+    """Calls something with the files of an `SXFileLayer`: task N with those of partition N.
 
     Parameters
     ----------
     name : str
         Name of the layer.
     call : callable
-        Called with each file of a group.
+        Called with a file, or with a group of files.
     files : SXFileLayer
         The layer that waits for the files.
-    files_per_task : int
-        Number of files in a group; the last group may have fewer.
     sample : str
         Name of the sample; empty if the graph has only one request.
     """
 
     def __init__(
-        self,
-        name: str,
-        call: Callable[..., Any],
-        files: SXFileLayer,
-        files_per_task: int,
-        sample: str = "",
+        self, name: str, call: Callable[..., Any], files: SXFileLayer, sample: str = ""
     ) -> None:
         super().__init__(name, call)
         self.sample = sample
         self.files = files.name
-        self.file_count = files.npartitions
-        self.files_per_task = files_per_task
+        self.npartitions = files.npartitions
 
     def __len__(self) -> int:
-        return ceil(self.file_count / self.files_per_task)
+        return self.npartitions
 
     def __iter__(self) -> Iterator[Key]:
-        return ((self.name, group) for group in range(len(self)))
+        return ((self.name, partition) for partition in range(len(self)))
 
     def __contains__(self, key: object) -> bool:
         match key:
-            case (self.name, int(group)):
-                return 0 <= group < len(self)
+            case (self.name, int(partition)):
+                return 0 <= partition < len(self)
         return False
 
     def inputs_of(self, key: Any) -> list[Key]:
-        """Return the keys of the tasks that wait for the files of a group."""
-        start = key[1] * self.files_per_task
-        stop = min(start + self.files_per_task, self.file_count)
-        return [(self.files, number) for number in range(start, stop)]
+        """Return the key of the task that waits for the files of a partition."""
+        _, partition = key
+        return [(self.files, partition)]
 
 
 class ReductionLayer(_FunctionLayer):

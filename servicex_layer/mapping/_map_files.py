@@ -6,6 +6,7 @@ import inspect
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, Literal, overload
 
 import dask.base
@@ -13,7 +14,13 @@ from dask.delayed import Delayed
 
 from servicex_layer.errors import InvalidArgumentError
 from servicex_layer.graph import SXFileLayer
-from servicex_layer.mapping._delayed import Graph, prepare_backend, requests_by_sample, statuses_of
+from servicex_layer.mapping._delayed import (
+    Graph,
+    prepare_backend,
+    requests_by_sample,
+    require_integer,
+    statuses_of,
+)
 from servicex_layer.mapping._errors import describe
 from servicex_layer.mapping._events import CallWithEvents
 from servicex_layer.mapping._file_task import CallOnResult, FileTask
@@ -228,17 +235,22 @@ def delayed_over_files(
         )
     for request_id in requests.values():
         SXFileLayer(request_id, 0, on_failed=on_failed, max_failed=max_failed)
-    graph = Graph(token, split_every=split_every, files_per_task=files_per_task)
+    require_integer("files_per_task", files_per_task, least=1)
+    graph = Graph(token, split_every=split_every)
     chosen = prepare_backend(backend)
     results: dict[str, str] = {}
     for sample, status in zip(requests, statuses_of(chosen, [*requests.values()]), strict=True):
         request_id = requests[sample]
+        # A graph needs a task; one more than there are files is empty.
+        file_count = max(status.files, 1)
         files = SXFileLayer(
             request_id,
-            max(status.files, 1),  # a graph needs a task; one more than there are files is empty
+            ceil(file_count / files_per_task),
             backend=chosen.name,
             on_failed=on_failed,
             max_failed=max_failed,
+            files_per_partition=files_per_task,
+            file_count=file_count,
         )
         merge = Merge(request_id, reduce)
         task = FileTask(call, files.request, metadata_of[sample], merge, report=report)

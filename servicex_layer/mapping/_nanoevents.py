@@ -25,6 +25,7 @@ def nanoevents(
     metadata: Mapping[str, Any] | None = None,
     on_failed: str = "skip",
     max_failed: float = 1.0,
+    files_per_partition: int = 1,
     report: bool = False,
 ) -> Array | tuple[Array, Array]:
     """Make coffea's NanoEvents, as a lazy array, of a request that may still be running.
@@ -42,13 +43,14 @@ def nanoevents(
         As in `from_servicex`.
     metadata : mapping, optional
         Becomes part of ``events.metadata``; must be representable in JSON.
-    on_failed, max_failed, report
+    on_failed, max_failed, files_per_partition, report
         As in `from_servicex`.
 
     Returns
     -------
     dask_awkward.Array
-        One partition per file; with `report` a pair of it and the report.
+        One partition per file, or per `files_per_partition` files; with `report` a pair of it and
+        the report.
 
     Raises
     ------
@@ -92,6 +94,7 @@ def nanoevents(
         on_failed,
         report,
         max_failed=max_failed,
+        files_per_partition=files_per_partition,
     )
     # The factory calls it with form_mapping=…, and makes cross-references find the array.
     factory = NanoEventsFactory(form_mapping(schema, metadata), make_array, None, mode="dask")

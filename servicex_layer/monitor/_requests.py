@@ -20,7 +20,7 @@ __all__ = ["RequestSelection", "requests_of", "selections_of"]
 
 @dataclass(frozen=True, slots=True)
 class RequestSelection:
-    """A request, and how many of its partitions are needed.
+    """A request, and how many of its files are needed.
 
     Parameters
     ----------
@@ -119,16 +119,15 @@ def _selections_of_collection(collection: Any, name: str) -> Iterator[RequestSel
     keys = set(flatten(collection.__dask_keys__()))  # type: ignore[no-untyped-call]
     # Culling renames layers since Dask 2025.4.1. Blockwise layers keep the name of their output.
     culled = graph.cull(keys).layers.values()
-    lengths = {layer.output: len(layer) for layer in culled if isinstance(layer, Blockwise)}
+    needed = {layer.output: layer for layer in culled if isinstance(layer, Blockwise)}
     for layer in load_layers:
         files = layer.files
         yield RequestSelection(
             name or files.request_id,
             files.request_id,
             files.backend,
-            lengths[layer.name],
+            files.count_files(needed[layer.name].get_output_keys()),  # type: ignore[no-untyped-call]
         )
-    # A task of a call layer may take several files, each of which counts.
     samples = {layer.files: layer.sample for layer in call_layers}
     for layer in culled:
         if isinstance(layer, SXFileLayer) and layer.name in samples:
@@ -136,5 +135,5 @@ def _selections_of_collection(collection: Any, name: str) -> Iterator[RequestSel
                 samples[layer.name] or name or layer.request_id,
                 layer.request_id,
                 layer.backend,
-                len(layer),
+                layer.count_files(layer),
             )

@@ -8,6 +8,7 @@ from servicex_layer.reading._buffers import buffers_of, column_of_buffer, form_o
 from servicex_layer.reading._canonical_form import datashape_of
 from servicex_layer.reading._casting import cast_to_form
 from servicex_layer.reading._columns import missing_column_error, select_columns
+from servicex_layer.reading._placeholders import lists_of_lengths
 from servicex_layer.reading._read import Table, open_bytes, open_result, open_table, read, read_form
 from servicex_layer.reading._unread_buffer import LateBuffer, LateBuffers, unread_array
 from servicex_layer.reading._unread_columns import fill_unread
@@ -27,6 +28,7 @@ __all__ = [
     "datashape_of",
     "fill_unread",
     "form_of_buffers",
+    "lists_of_lengths",
     "missing_column_error",
     "open_bytes",
     "open_result",

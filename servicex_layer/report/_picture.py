@@ -40,7 +40,7 @@ def draw(report: ak.Array, axes: Axes) -> Figure:
     if len(report):
         _draw_rows(report, axes)
     axes.set_xlabel("Time [s]")
-    axes.set_ylabel("Partitions, by worker")
+    axes.set_ylabel(f"{_rows_are(report).capitalize()}, by worker")
     axes.spines[["top", "right"]].set_visible(False)
     return cast("Figure", axes.figure)
 
@@ -78,10 +78,16 @@ def _draw_rows(report: ak.Array, axes: Axes) -> None:
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(left=-0.01 * (end.max() - zero))
     axes.set_title(
-        f"{len(rows)} partitions on {len(set(workers))} workers in {end.max() - zero:.1f} s",
+        f"{len(rows)} {_rows_are(report)} on {len(set(workers))} workers "
+        f"in {end.max() - zero:.1f} s",
         loc="left",
     )
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=4, frameon=False)
+
+
+def _rows_are(report: ak.Array) -> str:
+    """Return what a row is: a partition, unless partitions hold several files."""
+    return "partitions" if len(set(report.partition.to_list())) == len(report) else "files"
 
 
 def _name_workers(axes: Axes, workers: np.ndarray) -> None:

@@ -24,7 +24,8 @@ def summary(report: ak.Array) -> str:
     -------
     str
         The number of files and events, the bytes transferred, the time spent, the number of
-        workers, the inputs that failed, and why. Seconds are sums over all partitions.
+        workers, the inputs that failed, and why. Seconds are sums over all files, of which a
+        partition may read several at the same time.
 
     Raises
     ------
@@ -49,7 +50,7 @@ def summary(report: ak.Array) -> str:
     retried = int(ak.sum(report.tries) - len(report))
     retries = f", {retried:,} of them retries" if retried else ""
     lines = [
-        f"{len(files)} of {len(report)} partitions have a file, {ak.sum(events):,} events{partial}",
+        f"{_files(report, len(files))}, {ak.sum(events):,} events{partial}",
         (
             f"{_megabytes(files.read)} of {_megabytes(files.size)} MB were transferred, in "
             f"{ak.sum(files.requests):,} calls{retries}"
@@ -69,6 +70,13 @@ def summary(report: ak.Array) -> str:
     reasons = {reason for reason in report.reason.to_list() if reason is not None}
     lines.extend(f"reason: {reason}" for reason in sorted(reasons))
     return "\n".join(lines)
+
+
+def _files(report: ak.Array, finished: int) -> str:
+    partitions = len(set(report.partition.to_list()))
+    if partitions == len(report):
+        return f"{finished} of {partitions} partitions have a file"
+    return f"{finished} of {len(report)} files in {partitions} partitions have a result"
 
 
 def _megabytes(sizes: ak.Array) -> str:

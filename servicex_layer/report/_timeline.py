@@ -19,7 +19,7 @@ __all__ = ["timeline"]
 def timeline(report: ak.Array, *, ax: Axes | None = None) -> Figure:
     """Draw when each file was finished, waited for, transferred and turned into an array.
 
-    Each partition is a row; rows are grouped by worker, in the order of reading. A wait is drawn
+    Each file is a row; rows are grouped by worker, in the order of reading. A wait is drawn
     as if it had ended right before the transfer; if the worker was busy in between, it ended
     earlier. The server's clock (finished) and the workers' clocks (all else) share one axis: if
     the clocks differ, their times are shifted against each other.

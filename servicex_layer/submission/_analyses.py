@@ -21,7 +21,14 @@ class AnalysedSample:
     events: InputEvents
     query: DerivedQuery
 
-    def apply(self, request_id: str, backend: str, on_failed: str, max_failed: float) -> Any:
+    def apply(
+        self,
+        request_id: str,
+        backend: str,
+        on_failed: str,
+        max_failed: float,
+        files_per_partition: int,
+    ) -> Any:
         """Return what the analysis makes of the results of its request."""
         return apply_to_results(
             self.analysis,
@@ -32,6 +39,7 @@ class AnalysedSample:
             backend=backend,
             on_failed=on_failed,
             max_failed=max_failed,
+            files_per_partition=files_per_partition,
         )
 
 

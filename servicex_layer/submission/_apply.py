@@ -40,6 +40,7 @@ def apply_to_dataset(
     title: str = "servicex_layer",
     on_failed: Literal["skip", "raise"] = "skip",
     max_failed: float = 1.0,
+    files_per_partition: int = 1,
     ignore_local_cache: bool = False,
     config_path: str | Path | None = None,
     behavior: Mapping[Any, Any] | None = None,
@@ -68,7 +69,7 @@ def apply_to_dataset(
         ``"root-ttree"``, as form mappings read ROOT files.
     title : str
         The request's title.
-    on_failed, max_failed
+    on_failed, max_failed, files_per_partition
         As in `servicex_layer.from_servicex`.
     ignore_local_cache : bool
         Whether to submit the query even if an earlier request would do.
@@ -111,7 +112,13 @@ def apply_to_dataset(
     >>> muon_pt.compute()  # doctest: +SKIP
     """
     # Validate as from_servicex does, before anything is submitted.
-    SXFileLayer("not submitted yet", 0, on_failed=on_failed, max_failed=max_failed)
+    SXFileLayer(
+        "not submitted yet",
+        0,
+        on_failed=on_failed,
+        max_failed=max_failed,
+        files_per_partition=files_per_partition,
+    )
     events = InputEvents.of(form, tree, behavior, form_mapping)
     derived = derive_twice(analysis, events, cut)
     if output_format is None:
@@ -143,6 +150,7 @@ def apply_to_dataset(
         backend=frontend.backend.name,
         on_failed=on_failed,
         max_failed=max_failed,
+        files_per_partition=files_per_partition,
     )
 
 
@@ -172,6 +180,7 @@ def apply_to_results(
     backend: str,
     on_failed: str,
     max_failed: float,
+    files_per_partition: int,
 ) -> Any:
     """Return what an analysis makes of the results of the request of its derived query.
 
@@ -187,6 +196,7 @@ def apply_to_results(
         events.form,
         on_failed,
         max_failed=max_failed,
+        files_per_partition=files_per_partition,
         behavior=events.behavior,
         form_mapping=events.form_mapping,
     )

@@ -36,6 +36,7 @@ def deliver(
     fail_if_incomplete: bool | None = None,
     tree: str | None = None,
     form: Any = None,
+    files_per_partition: int = 1,
     report: bool = False,
 ) -> dict[str, Any]:
     """Return a lazy array for each sample of a ServiceX specification.
@@ -71,7 +72,7 @@ def deliver(
     fail_if_incomplete : bool, optional
         The official client's name for `on_failed`: ``True`` is ``"raise"``, ``False`` is
         ``"skip"``.
-    tree, form, report
+    tree, form, files_per_partition, report
         As in `from_servicex`, the same for all samples.
 
     Returns
@@ -111,7 +112,13 @@ def deliver(
     require_dask_awkward("deliver")
     policy = failure_policy(on_failed, fail_if_incomplete)
     # Validate as from_servicex does, before anything is submitted.
-    SXFileLayer("not submitted yet", 0, on_failed=policy, max_failed=max_failed)
+    SXFileLayer(
+        "not submitted yet",
+        0,
+        on_failed=policy,
+        max_failed=max_failed,
+        files_per_partition=files_per_partition,
+    )
     spec, analyses = derive_queries(spec, form, tree)
     parsed = parse_spec(spec)
     with closing(frontend_of(config_path, backend_name(backend, servicex_name))) as frontend:
@@ -135,7 +142,11 @@ def deliver(
         try:
             if sample.Name in analyses:
                 samples[sample.Name] = analyses[sample.Name].apply(
-                    outcome.request_id, frontend.backend.name, policy, max_failed
+                    outcome.request_id,
+                    frontend.backend.name,
+                    policy,
+                    max_failed,
+                    files_per_partition,
                 )
                 continue
             samples[sample.Name] = array_of(
@@ -146,6 +157,7 @@ def deliver(
                 policy,
                 report=report,
                 max_failed=max_failed,
+                files_per_partition=files_per_partition,
             )
         except ServiceXLayerError as error:
             samples[sample.Name] = FailedSample(sample.Name, error)

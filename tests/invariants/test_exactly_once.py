@@ -55,3 +55,19 @@ def test_every_successful_file_is_read_once(scheduler, unruly_service, use_servi
     assert sorted(events_read[: len(expected)]) == expected
     assert events_read[len(expected) :] == [[]] * len(FAILING)
     assert partitions[-1].type.content == partitions[0].type.content
+
+
+@pytest.mark.parametrize("size", [2, 7, COUNT + 10])
+@pytest.mark.parametrize("scheduler", ["threads", "cluster_of_processes"], indirect=True)
+def test_partitions_of_several_files_hold_every_successful_file_once(
+    scheduler, unruly_service, use_service, numbered, size
+):
+    use_service(unruly_service)
+    request_id = unruly_service.submit(numbered, tree="events")
+    events = sxl.from_servicex(request_id, form="{event: int64}", files_per_partition=size)
+    with pytest.warns(FailedFilesWarning, match=f"{request_id}: 2 of {COUNT} files failed"):
+        partitions = compute(*events.event.to_delayed())
+    one_by_one = sxl.from_servicex(request_id, form="{event: int64}").event.compute()
+    assert np.concatenate(partitions).tolist() == one_by_one.tolist()
+    expected = [10 * index + i for index in range(COUNT) if index not in FAILING for i in range(3)]
+    assert sorted(one_by_one.tolist()) == expected

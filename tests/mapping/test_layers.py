@@ -15,9 +15,9 @@ def merge(*parts: str) -> str:
     return "".join(map(str, parts))
 
 
-def layers_of(files: int, split_every: int, files_per_task: int = 1) -> tuple[Any, Any, Any]:
+def layers_of(files: int, split_every: int) -> tuple[Any, Any, Any]:
     waits = SXFileLayer("5f1c0d3e", files)
-    calls = CallLayer("map", merge, waits, files_per_task)
+    calls = CallLayer("map", merge, waits)
     return waits, calls, ReductionLayer("reduce", merge, calls, split_every)
 
 
@@ -39,10 +39,10 @@ def test_a_tree_takes_every_result_once_and_in_order(files: int, split_every: in
     assert ("reduce", 9, 0) not in tree
 
 
-def test_groups_of_files():
-    waits, calls, _ = layers_of(7, 2, files_per_task=3)
-    assert [len(calls.inputs_of(key)) for key in calls] == [3, 3, 1]
-    assert set().union(*(calls[key].dependencies for key in calls)) == set(waits)
+def test_each_task_takes_the_files_of_a_partition():
+    waits = SXFileLayer("5f1c0d3e", 3, files_per_partition=3, file_count=7)
+    calls = CallLayer("map", merge, waits)
+    assert [calls[key].dependencies for key in calls] == [{key} for key in waits]
 
 
 def test_a_graph_of_many_files_is_small_and_lazy():

@@ -49,6 +49,20 @@ def test_it_shows_the_partitions_read_in_this_computation(
     assert "2/2 partitions read, " in partitions
 
 
+@pytest.mark.dask_awkward
+@pytest.mark.parametrize("scheduler", ["threads", "cluster_of_processes"], indirect=True)
+def test_it_counts_the_files_of_partitions_that_hold_several(
+    scheduler: str, service: LocalServiceX, finished: Any, inputs: list[Path], terminal: Any
+):
+    events = sxl.from_servicex(finished(inputs), files_per_partition=3)
+    with terminal.progress(events):
+        events.x.compute()
+    assert "4/4 partitions read, " in terminal.screen[2]
+    with terminal.progress(events.partitions[1]):
+        events.partitions[1].x.compute()
+    assert "1/1 partitions read, " in terminal.screen[5]
+
+
 @pytest.mark.parametrize(
     "scheduler",
     ["sync", "threads", "cluster_of_threads", "cluster_of_processes"],
