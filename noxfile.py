@@ -24,7 +24,7 @@ NEED_DASK_AWKWARD = (
     "query",
 )
 # Tests that are skipped without dask-awkward.
-SKIPS_WITHOUT_DASK_AWKWARD = 874
+SKIPS_WITHOUT_DASK_AWKWARD = 930
 # MinIO's server; of its module there are no other versions than such.
 MINIO = "v0.0.0-20260212201848-7aac2a2c5b7c"
 # Go's own tools as a wheel, for a machine without.

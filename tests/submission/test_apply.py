@@ -143,6 +143,14 @@ def test_only_the_number_of_events_is_right(
     assert number.compute() == 600
 
 
+def test_partitions_can_hold_several_files(
+    service: LocalServiceX, muons: Any, muon_files: list[Path]
+):
+    met = sxl.apply_to_dataset(lambda e: e.MET, muons, muon_files[0], TREE, files_per_partition=2)
+    assert met.npartitions == 2
+    assert len(met.compute()) == 600
+
+
 def test_results_are_parquet_unless_a_format_is_named(
     service: LocalServiceX, muons: Any, muon_files: list[Path], request_id_of: Any
 ):
