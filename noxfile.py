@@ -117,12 +117,13 @@ def notebooks(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Measure beside other ways, and write docs/benchmarks.md; then try faults, for 20 minutes.
+    """Measure beside other ways, and write docs/benchmarks.md; then try queries and faults.
 
     Arguments go to the scripts that measure.
     """
     session.install("-e.[test-dask-awkward]")
     session.run("python", "tests/benchmarks/run.py", *session.posargs)
+    session.run("python", "tests/benchmarks/bench_query.py")
     session.run("python", "tests/benchmarks/bench_fuzz.py")
     session.run("python", "tests/benchmarks/bench_soak.py")
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from statistics import median
 from typing import Any
 
 from _arrays import uproot_array  # type: ignore[import-not-found]
 from _cluster import cluster_of  # type: ignore[import-not-found]
 from _command_line import parse_numbers  # type: ignore[import-not-found]
 from _completed import wait_for_urls  # type: ignore[import-not-found]
+from _figures import Figure, report  # type: ignore[import-not-found]
 from _service import service_process  # type: ignore[import-not-found]
-from _table import print_table  # type: ignore[import-not-found]
 from _tiny_files import FORM, check_events, tiny_files  # type: ignore[import-not-found]
 from _turns import time_in_turns  # type: ignore[import-not-found]
 
@@ -19,7 +18,9 @@ import servicex_layer as sxl
 from servicex_layer.local import Faults, HttpFault
 
 _SIZES = (1, 10, 20)
-_LATENCIES = (0.0, 0.020)
+# By the latency of a call in seconds, a bound for each size.
+_BOUNDS = {0.0: (0.55, 0.55, 0.55), 0.020: (0.15, 0.15, 0.08)}
+_PEER = "uproot.dask, known form"
 
 
 def read_ours(request_id: str, size: int) -> Any:
@@ -39,7 +40,7 @@ def measure(latency: float, files: int, rounds: int) -> dict[str, list[float]]:
         request_id = service.submit(paths)
         urls = wait_for_urls(request_id)
         ours = {f"{size} per partition": partial(read_ours, request_id, size) for size in _SIZES}
-        times, results = time_in_turns({**ours, "uproot.dask": partial(read_theirs, urls)}, rounds)
+        times, results = time_in_turns({**ours, _PEER: partial(read_theirs, urls)}, rounds)
     for events in results:
         check_events(events, files)
     return times  # type: ignore[no-any-return]
@@ -48,16 +49,21 @@ def measure(latency: float, files: int, rounds: int) -> dict[str, list[float]]:
 def main() -> None:
     """Measure without latency and with it."""
     numbers = parse_numbers(__doc__, rounds=5, files=300)
-    for latency in _LATENCIES:
+    figures = []
+    for latency, bounds in _BOUNDS.items():
         times = measure(latency, numbers.files, numbers.rounds)
-        theirs = times["uproot.dask"]
-        rows = []
-        for name, ours in times.items():
-            ratios = [mine / peer for mine, peer in zip(ours, theirs, strict=True)]
-            spread = f"{min(ratios):.2f} - {max(ratios):.2f}"
-            rows.append((name, f"{median(ours):.2f} s", f"{median(ratios):.2f}", spread))
-        title = f"{numbers.files} small results over HTTP, {1e3 * latency:.0f} ms per call"
-        print_table(title, ("", "median", "ratio", "range"), rows)
+        theirs = times.pop(_PEER)
+        figures += [
+            Figure(
+                f"{numbers.files} small results, {1e3 * latency:.0f} ms per call, {name}",
+                _PEER,
+                ours,
+                theirs,
+                bound,
+            )
+            for (name, ours), bound in zip(times.items(), bounds, strict=True)
+        ]
+    report("Several files per partition", figures)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,17 @@ from _scripts import THIS_CHECKOUT, run_script  # type: ignore[import-not-found]
 from _table import markdown_table, print_table  # type: ignore[import-not-found]
 
 _DOCS = THIS_CHECKOUT / "docs" / "benchmarks.md"
-_SCRIPTS = ("running", "map_files", "finished", "remote", "wide", "graph", "calls", "import")
+_SCRIPTS = (
+    "running",
+    "map_files",
+    "finished",
+    "files_per_partition",
+    "remote",
+    "wide",
+    "graph",
+    "calls",
+    "import",
+)
 _PACKAGES = ("servicex_layer", "uproot", "awkward", "dask", "dask-awkward", "servicex")
 
 _INTRODUCTION = """\
