@@ -69,7 +69,13 @@ def test_any_report_can_be_drawn(count: int, workers: int, seed: int):
         for field in ("waited", "transferred", "interpreted")
     }
     read_at = 1.7e9 + generator.uniform(0, 100, count)
-    columns = {**times, "read_at": read_at, "finished_at": read_at - 1, "worker": names}
+    columns = {
+        **times,
+        "partition": np.arange(count),
+        "read_at": read_at,
+        "finished_at": read_at - 1,
+        "worker": names,
+    }
     axes = report.timeline(ak.Array(columns)).axes[0]
     (low, high), bars = axes.get_xlim(), [bar for bars in axes.containers for bar in bars]
     assert len(bars) == 3 * count
