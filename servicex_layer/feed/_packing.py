@@ -12,6 +12,14 @@ from servicex_layer._model import NoFile, ResultFile
 __all__ = ["pack", "pack_batch", "unpack", "unpack_batch"]
 
 
+class _PackedError(NamedTuple):
+    """What `BaseException.__reduce__` returns."""
+
+    make: Callable[..., Exception]
+    arguments: tuple[Any, ...]
+    attributes: Mapping[str, Any] = {}
+
+
 def pack(answer: object) -> bytes:
     """Pack an answer, which may be an error.
 
@@ -32,14 +40,6 @@ def unpack(packed: bytes) -> Any:
         error.__dict__.update(answer.attributes)
         raise error
     return answer
-
-
-class _PackedError(NamedTuple):
-    """What `BaseException.__reduce__` returns."""
-
-    make: Callable[..., Exception]
-    arguments: tuple[Any, ...]
-    attributes: Mapping[str, Any] = {}
 
 
 def pack_batch(files: Sequence[ResultFile | NoFile]) -> bytes:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from servicex_layer.graph._array import from_servicex
+from servicex_layer.graph._arguments import (
+    validate_failure_policy,
+    validate_files_per_partition,
+    validate_request_id,
+)
+from servicex_layer.graph._array import array_of, from_servicex
 from servicex_layer.graph._dask_awkward import require_dask_awkward
 from servicex_layer.graph._dask_tasks import Task, call_with_results
 from servicex_layer.graph._file_count import wait_for_file_count
@@ -17,10 +22,14 @@ __all__ = [
     "SXFileLayer",
     "Task",
     "UprootLoadLayer",
+    "array_of",
     "call_with_results",
     "from_servicex",
     "record",
     "require_dask_awkward",
     "result_source",
+    "validate_failure_policy",
+    "validate_files_per_partition",
+    "validate_request_id",
     "wait_for_file_count",
 ]

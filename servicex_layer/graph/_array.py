@@ -19,6 +19,11 @@ from servicex_layer.feed import (
     register,
 )
 from servicex_layer.forms import parse_form
+from servicex_layer.graph._arguments import (
+    validate_failure_policy,
+    validate_files_per_partition,
+    validate_request_id,
+)
 from servicex_layer.graph._dask_awkward import meta_of, new_array, require_dask_awkward
 from servicex_layer.graph._file_count import status_with_file_count
 from servicex_layer.graph._file_layer import SXFileLayer
@@ -36,7 +41,7 @@ if TYPE_CHECKING:
     from dask_awkward.lib.core import Array
     from uproot import ImplementsFormMapping
 
-__all__ = ["from_servicex"]
+__all__ = ["array_of", "from_servicex"]
 
 
 @overload
@@ -114,9 +119,9 @@ def from_servicex(
     max_failed : float
         The fraction of failed files, from 0 to 1, above which ``"skip"`` is an error, too.
     files_per_partition : int
-        The number of files of each partition: partition P holds the files from number P times this,
-        and is computed once ServiceX has finished all of them. Several small files are read at the
-        same time, and are less work for Dask.
+        The number of files of each partition. With 10, partition 0 holds the first 10 files to be
+        finished, and is computed once ServiceX has finished all of them. They are read several at a
+        time, and Dask has fewer tasks to schedule.
     behavior : mapping, optional
         The array's behavior, as in `awkward.Array`; for example that of `vector`.
     form_mapping : uproot.ImplementsFormMapping, optional
@@ -156,13 +161,9 @@ def from_servicex(
     """
     require_dask_awkward("from_servicex")
     # Validate before anything is asked of the backend.
-    SXFileLayer(
-        request_id,
-        0,
-        on_failed=on_failed,
-        max_failed=max_failed,
-        files_per_partition=files_per_partition,
-    )
+    validate_request_id(request_id)
+    validate_failure_policy(on_failed, max_failed)
+    validate_files_per_partition(files_per_partition)
     if form_mapping is not None:
         validate_form_mapping(form_mapping)
     form_for = None if form is None else parse_form(form, tree)
@@ -200,7 +201,7 @@ def from_servicex(
         fuse=status.is_terminal,
         report=report,
     )
-    array = _array_of(files, load)
+    array = array_of(files, load)
     return _array_and_report(array, files) if report else array
 
 
@@ -215,7 +216,8 @@ def _check_not_all_failed(server: Backend, status: TransformStatus) -> None:
         interruptible_result(request_feed.submit(request_feed.get(0, status.files)))
 
 
-def _array_of(files: SXFileLayer, load: UprootLoadLayer) -> Array:
+def array_of(files: SXFileLayer, load: UprootLoadLayer) -> Array:
+    """Return the lazy array of two layers."""
     layers: dict[str, Any] = {load.name: load}
     dependencies: dict[str, set[str]] = {load.name: set()}
     if not load.fuse:

@@ -25,7 +25,7 @@ _AT_ONCE = 8
 def read_at_once(read: Callable[[ResultSource], T], sources: Sequence[ResultSource]) -> Iterator[T]:
     """Call a function with several results at a time; yield what it returns, in order.
 
-    If a call fails, those that have not begun are left out.
+    If a call fails, the others that have not begun never begin.
     """
     if len(sources) == 1:
         yield read(sources[0])

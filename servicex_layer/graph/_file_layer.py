@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from typing import Any, TypeGuard, cast
+from typing import Any, cast
 
 import dask
 from dask.base import clone_key
@@ -12,8 +12,14 @@ from dask.highlevelgraph import MaterializedLayer
 from dask.typing import Key
 
 from servicex_layer._model import FILE_LAYER
-from servicex_layer.errors import InvalidArgumentError
 from servicex_layer.feed import RequestRef, register_callback
+from servicex_layer.graph._arguments import (
+    validate_failure_policy,
+    validate_file_count,
+    validate_files_per_partition,
+    validate_npartitions,
+    validate_request_id,
+)
 from servicex_layer.graph._await_file import AwaitFile
 from servicex_layer.graph._dask_tasks import Task, reference, wait
 from servicex_layer.graph._layer_info import as_html
@@ -44,7 +50,7 @@ class SXFileLayer(LazyLayer):
     max_failed : float
         The fraction of failed files, from 0 to 1, above which ``"skip"`` is an error, too.
     files_per_partition : int
-        The number of files of each partition: partition P holds the files from number P times this.
+        The number of files of each partition. With 10, partition 0 holds files 0 to 9.
     file_count : int, optional
         The number of files of the request, if the last partition has fewer files than the others.
         By default that partition waits for the end of the request, in case there are more.
@@ -99,11 +105,13 @@ class SXFileLayer(LazyLayer):
         files_per_partition: int = 1,
         file_count: int | None = None,
     ) -> None:
-        _validate_arguments(request_id, npartitions, on_failed, max_failed)
-        _validate_files_per_partition(files_per_partition)
+        validate_request_id(request_id)
+        validate_npartitions(npartitions)
+        validate_failure_policy(on_failed, max_failed)
+        validate_files_per_partition(files_per_partition)
         if file_count is None:
             file_count = npartitions * files_per_partition
-        _validate_file_count(file_count, npartitions, files_per_partition)
+        validate_file_count(file_count, npartitions, files_per_partition)
         super().__init__()
         self.request_id = request_id
         self.npartitions = npartitions
@@ -132,7 +140,7 @@ class SXFileLayer(LazyLayer):
         register_callback()
 
     def count_files(self, keys: Iterable[Key]) -> int:
-        """Return the number of files of the partitions with these keys, of any layer."""
+        """Return the number of files in some partitions; the keys may be those of another layer."""
         return sum(len(self.await_file.numbers(_number(key))) for key in keys)
 
     def __repr__(self) -> str:
@@ -235,48 +243,3 @@ def _compact(numbers: list[int]) -> range | dict[int, None]:
     if numbers and numbers[-1] - numbers[0] == len(numbers) - 1:
         return range(numbers[0], numbers[-1] + 1)
     return dict.fromkeys(numbers)
-
-
-def _validate_arguments(
-    request_id: object, npartitions: object, on_failed: object, max_failed: object
-) -> None:
-    if not isinstance(request_id, str) or not request_id:
-        raise InvalidArgumentError(
-            f"request_id={request_id!r} is not a valid request id. ServiceX gives a string such as "
-            "'b5901cca-9858-42e7-a093-0929cf391f0e'."
-        )
-    if not _is_integer(npartitions, least=0):
-        raise InvalidArgumentError(
-            f"npartitions={npartitions!r} must be a non-negative integer: the number of files."
-        )
-    if on_failed not in ("skip", "raise"):
-        raise InvalidArgumentError(f"on_failed={on_failed!r} must be 'skip' or 'raise'.")
-    if not isinstance(max_failed, int | float) or not 0 <= max_failed <= 1:
-        raise InvalidArgumentError(
-            f"max_failed={max_failed!r} must be a number from 0 to 1: a fraction of the files."
-        )
-    if on_failed == "raise" and max_failed != 1:
-        raise InvalidArgumentError(
-            f"max_failed={max_failed!r} needs on_failed='skip': with 'raise' no file may fail."
-        )
-
-
-def _validate_files_per_partition(files_per_partition: object) -> None:
-    if not _is_integer(files_per_partition, least=1):
-        raise InvalidArgumentError(
-            f"files_per_partition={files_per_partition!r} must be a positive integer."
-        )
-
-
-def _validate_file_count(file_count: object, npartitions: int, files_per_partition: int) -> None:
-    room = npartitions * files_per_partition
-    least = room - files_per_partition + 1 if room else 0
-    if not _is_integer(file_count, least=least) or not file_count <= room:
-        raise InvalidArgumentError(
-            f"file_count={file_count!r} must be an integer from {least} to {room} for "
-            f"npartitions={npartitions} with files_per_partition={files_per_partition}."
-        )
-
-
-def _is_integer(value: object, *, least: int) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least

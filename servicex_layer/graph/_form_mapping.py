@@ -120,7 +120,7 @@ class ReadWithFormMapping(ReadTask):
             return self.empty()
         tree = JoinedTree(trees)
         loaded = self._load_buffers(tree, self.columns, tree.num_entries, self._name_of(files))
-        buffers = self._with_unread(loaded, files)
+        buffers = self._with_unread(loaded, self._unread_buffers(), files)
         pickle_unread_columns()
         return unread_array(
             self.expected_form, tree.num_entries, buffers, buffer_key=self.info.buffer_key
@@ -197,11 +197,11 @@ class ReadWithFormMapping(ReadTask):
 
     def _checked_buffer(self, key: str, loaded: Mapping[str, Any], file: str) -> np.ndarray:
         buffer = np.asarray(loaded[key])
-        expected = self.expected_form.expected_from_buffers(buffer_key=self.info.buffer_key)
-        if buffer.dtype != expected[key]:
+        expected = self._expected_buffers()[key]
+        if buffer.dtype != expected:
             raise SchemaMismatchError(
-                f"{file} has values of {buffer.dtype}, but the form says {expected[key]}. With a "
-                "form mapping they must be the same."
+                f"{file} has values of {buffer.dtype}, but the form says {expected}. With a form "
+                "mapping they must be the same."
             )
         return buffer
 
@@ -256,28 +256,40 @@ class ReadWithFormMapping(ReadTask):
     def _buffers(self, table: RootTree, source: ResultSource) -> dict[str, Any]:
         """Return buffers that were read, and what reads the others when they are touched."""
         loaded = self.load(table, self.columns, source.description)
-        unread = self._unread_buffers()
         replace = getattr(self.info, "buffer_replacements", None)
+        unread = self._unread_buffers()
         if not unread or replace is None:
-            return self._with_unread(loaded, (source.file,))
-        replaced = replace(table.tree, frozenset().union(*unread.values()), *_whole(table.entries))
-        expected = self.expected_form.expected_from_buffers(buffer_key=self.info.buffer_key)
-        return {key: replaced[key] if key in unread else loaded[key] for key in expected}
+            return self._with_unread(loaded, unread, (source.file,))
+        needed = frozenset().union(*unread.values())
+        replaced = replace(table.tree, needed, *_whole(table.entries))
+        return {
+            key: replaced[key] if key in unread else loaded[key] for key in self._expected_buffers()
+        }
 
     def _with_unread(
-        self, loaded: Mapping[str, Any], files: tuple[ResultFile, ...]
+        self,
+        loaded: Mapping[str, Any],
+        unread: Mapping[str, frozenset[str]],
+        files: tuple[ResultFile, ...],
     ) -> dict[str, Any]:
         """Return loaded buffers, and what reads the others of files when they are touched."""
         late = LateBuffers(_LoadMapped(files, self._without_wait()))
-        unread = self._unread_buffers()
-        expected = self.expected_form.expected_from_buffers(buffer_key=self.info.buffer_key)
-        return {key: LateBuffer(late, key) if key in unread else loaded[key] for key in expected}
+        return {
+            key: LateBuffer(late, key) if key in unread else loaded[key]
+            for key in self._expected_buffers()
+        }
 
     def _unread_buffers(self) -> dict[str, frozenset[str]]:
         """Return the buffers that are not made from the columns alone, with all they need."""
-        expected = self.expected_form.expected_from_buffers(buffer_key=self.info.buffer_key)
-        columns = {key: self.columns_of(key) for key in expected}
+        columns = {key: self.columns_of(key) for key in self._expected_buffers()}
         return {key: needed for key, needed in columns.items() if not needed <= self.columns}
+
+    def _expected_buffers(self) -> dict[str, Any]:
+        """Return the types of all buffers, by their keys."""
+        expected: dict[str, Any] = self.expected_form.expected_from_buffers(
+            buffer_key=self.info.buffer_key
+        )
+        return expected
 
     def _without_wait(self) -> ReadWithFormMapping:
         reader = copy.copy(self)

@@ -13,7 +13,7 @@ import dask.base
 from dask.delayed import Delayed
 
 from servicex_layer.errors import InvalidArgumentError
-from servicex_layer.graph import SXFileLayer
+from servicex_layer.graph import SXFileLayer, validate_failure_policy, validate_request_id
 from servicex_layer.mapping._delayed import (
     Graph,
     prepare_backend,
@@ -234,7 +234,8 @@ def delayed_over_files(
             f"reduce={reduce!r} must be a function of two results, or None for a list of all."
         )
     for request_id in requests.values():
-        SXFileLayer(request_id, 0, on_failed=on_failed, max_failed=max_failed)
+        validate_request_id(request_id)
+    validate_failure_policy(on_failed, max_failed)
     require_integer("files_per_task", files_per_task, least=1)
     graph = Graph(token, split_every=split_every)
     chosen = prepare_backend(backend)

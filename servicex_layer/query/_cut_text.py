@@ -35,13 +35,12 @@ from servicex_layer.query._expression import (
     is_boolean,
     subexpressions,
 )
-from servicex_layer.query._functions import MIRRORED, ROUGH
+from servicex_layer.query._functions import MIRRORED, ROUGH_NAMES
 from servicex_layer.query._rounding import TOLERANCE, is_exact
 
 __all__ = ["CutWriter", "Direction"]
 
 _ORDERED = (">", ">=", "<", "<=")
-_ROUGH_FUNCTIONS = frozenset(ROUGH.values())
 
 
 class Direction(Enum):
@@ -288,7 +287,7 @@ class CutWriter:
         return arithmetic_constant(expression.value, other.values)
 
     def _function(self, call: Call) -> str:
-        if call.function in _ROUGH_FUNCTIONS and not all(map(is_exact, call.arguments)):
+        if call.function in ROUGH_NAMES and not all(map(is_exact, call.arguments)):
             raise Untranslatable(f"{call.function} of rounded numbers")
         if call.function in ("sqrt", "floor", "ceil", "rint", "trunc") and not is_exact(call):
             raise Untranslatable(f"{call.function} of rounded numbers")
@@ -317,7 +316,7 @@ class CutWriter:
                 return self._call(function, self._size(of), "axis=1")
             case Call("neg" | "absolute", (of,)):
                 return self._size(of)
-            case Call(function) if function in _ROUGH_FUNCTIONS:
+            case Call(function) if function in ROUGH_NAMES:
                 return f"({self._call('absolute', self.value(expression))} + 1)"
             case Selection(of, mask):
                 return f"{self._size(of)}[{self._inner_mask(mask)}]"

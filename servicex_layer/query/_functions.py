@@ -15,6 +15,7 @@ __all__ = [
     "MIRRORED",
     "PREDICATES",
     "ROUGH",
+    "ROUGH_NAMES",
 ]
 
 COMPARISONS: dict[Any, str] = {
@@ -82,3 +83,5 @@ ROUGH: dict[Any, str] = {
     np.tanh: "tanh",
 }
 """Versions and processors may differ in their last bits."""
+
+ROUGH_NAMES = frozenset(ROUGH.values())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -283,7 +283,8 @@ def _awkward_function(
         raise NotPerEvent
     interpreter = _INTERPRETERS.get(name)
     if interpreter is not None:
-        result = interpreter(call.function, first, arguments, options, values_of(meta.layout.form))
+        values = values_of(meta.layout.form)
+        result = interpreter(_AwkwardCall(call.function, first, arguments, options, values))
         if result is not None:
             return result
     elif name not in _ALWAYS_PER_EVENT and name not in _PER_EVENT_IN_LISTS:
@@ -354,86 +355,84 @@ def _counted(of: PerEvent, meta: Any) -> Term | None:
     return None
 
 
-# One for each function of awkward with more than unknown values. Takes the function, its first
-# argument, all arguments, the options, and the kind of the result if that is plain numbers.
-Interpreter = Callable[
-    [Any, PerEvent, tuple[Argument, ...], dict[str, Any], Values | None], PerEvent | None
-]
+@dataclass(frozen=True)
+class _AwkwardCall:
+    """A call of a function of awkward.
+
+    Parameters
+    ----------
+    function : object
+        The function.
+    of : PerEvent
+        Its first argument.
+    arguments : tuple
+        All arguments.
+    options : dict
+        Its keyword arguments.
+    values : Values or None
+        The kind of the result, if that is plain numbers.
+    """
+
+    function: Any
+    of: PerEvent
+    arguments: tuple[Argument, ...]
+    options: dict[str, Any]
+    values: Values | None
 
 
-def _fill_none(
-    function: Any,
-    of: PerEvent,
-    _arguments: tuple[Argument, ...],
-    _options: dict[str, Any],
-    values: Values | None,
-) -> PerEvent | None:
-    value = function.value
-    if of.expression is None or values is None or type(value) not in (bool, int, float):
+# One function for each of awkward's whose values may be known; they return ``None`` if they aren't.
+
+
+def _fill_none(call: _AwkwardCall) -> PerEvent | None:
+    value = call.function.value
+    if call.of.expression is None or call.values is None or type(value) not in (bool, int, float):
         return None
-    is_same_kind = isinstance(value, bool) == of.expression.values.is_boolean
-    if of.expression.values.depth != 1 or not is_same_kind:
+    is_same_kind = isinstance(value, bool) == call.of.expression.values.is_boolean
+    if call.of.expression.values.depth != 1 or not is_same_kind:
         return None
-    return PerEvent(of.masks, Call("fill_none", (of.expression, Constant(value)), values))
+    return PerEvent(
+        call.of.masks, Call("fill_none", (call.of.expression, Constant(value)), call.values)
+    )
 
 
-def _firsts(
-    _function: Any,
-    of: PerEvent,
-    _arguments: tuple[Argument, ...],
-    options: dict[str, Any],
-    values: Values | None,
-) -> PerEvent | None:
-    if of.expression is None or of.expression.values.depth != 2 or values is None:
+def _firsts(call: _AwkwardCall) -> PerEvent | None:
+    if call.of.expression is None or call.of.expression.values.depth != 2 or call.values is None:
         return None
-    if options.get("axis", 1) != 1:
+    if call.options.get("axis", 1) != 1:
         return None
-    return PerEvent(of.masks, Call("firsts", (of.expression,), values, (("axis", 1),)))
+    return PerEvent(
+        call.of.masks, Call("firsts", (call.of.expression,), call.values, (("axis", 1),))
+    )
 
 
-def _is_none(
-    _function: Any,
-    of: PerEvent,
-    _arguments: tuple[Argument, ...],
-    options: dict[str, Any],
-    values: Values | None,
-) -> PerEvent | None:
-    if of.expression is None or of.expression.values.depth != 1 or values is None:
+def _is_none(call: _AwkwardCall) -> PerEvent | None:
+    if call.of.expression is None or call.of.expression.values.depth != 1 or call.values is None:
         return None
-    if options.get("axis", 0) != 0:
+    if call.options.get("axis", 0) != 0:
         return None
-    return PerEvent(of.masks, Call("is_none", (of.expression,), values))
+    return PerEvent(call.of.masks, Call("is_none", (call.of.expression,), call.values))
 
 
-def _zip(
-    function: Any,
-    of: PerEvent,
-    arguments: tuple[Argument, ...],
-    options: dict[str, Any],
-    _values: Values | None,
-) -> PerEvent | None:
-    names = list(function.keys)
-    if options.get("optiontype_outside_record") or len(names) != len(arguments):
+def _zip(call: _AwkwardCall) -> PerEvent | None:
+    names = list(call.function.keys)
+    if call.options.get("optiontype_outside_record") or len(names) != len(call.arguments):
         return None
     fields = {
         name: argument
-        for name, argument in zip(names, arguments, strict=True)
+        for name, argument in zip(names, call.arguments, strict=True)
         if isinstance(argument, PerEvent)
     }
-    return PerEvent(of.masks, field=partial(_known_field, fields, PerEvent(of.masks)))
+    return PerEvent(call.of.masks, field=partial(_known_field, fields, PerEvent(call.of.masks)))
 
 
-def _with_field(
-    function: Any,
-    of: PerEvent,
-    arguments: tuple[Argument, ...],
-    _options: dict[str, Any],
-    _values: Values | None,
-) -> PerEvent | None:
-    if len(arguments) != 2 or not isinstance(function.where, str):
+def _with_field(call: _AwkwardCall) -> PerEvent | None:
+    if len(call.arguments) != 2 or not isinstance(call.function.where, str):
         return None
-    added = arguments[1]
-    fields = {function.where: added if isinstance(added, PerEvent) else of.unknown("a constant")}
+    added = call.arguments[1]
+    of = call.of
+    fields = {
+        call.function.where: added if isinstance(added, PerEvent) else of.unknown("a constant")
+    }
     return replace(of, expression=None, field=partial(_known_field, fields, of))
 
 
@@ -441,17 +440,11 @@ def _known_field(fields: Mapping[str, PerEvent], otherwise: PerEvent, name: str)
     return fields[name] if name in fields else otherwise[name]
 
 
-def _with_name(
-    _function: Any,
-    of: PerEvent,
-    _arguments: tuple[Argument, ...],
-    _options: dict[str, Any],
-    _values: Values | None,
-) -> PerEvent | None:
-    return of
+def _with_name(call: _AwkwardCall) -> PerEvent | None:
+    return call.of
 
 
-_INTERPRETERS: dict[str, Interpreter] = {
+_INTERPRETERS: dict[str, Callable[[_AwkwardCall], PerEvent | None]] = {
     "fill_none": _fill_none,
     "firsts": _firsts,
     "is_none": _is_none,

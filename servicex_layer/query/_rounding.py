@@ -11,7 +11,7 @@ from servicex_layer.query._expression import (
     Selection,
     is_boolean,
 )
-from servicex_layer.query._functions import ROUGH
+from servicex_layer.query._functions import ROUGH_NAMES
 
 __all__ = ["TOLERANCE", "is_exact"]
 
@@ -21,8 +21,6 @@ TOLERANCE = 1e-3
 A sum of n numbers of 32 bits in two different orders differs by less than n times 1.2e-7 of the sum
 of their absolute values: this is enough for lists of 8 000 items.
 """
-
-_ROUGH_FUNCTIONS = frozenset(ROUGH.values())
 
 
 def is_exact(expression: Expression) -> bool:
@@ -43,7 +41,7 @@ def is_exact(expression: Expression) -> bool:
                 expression.function != "mean" and of.values.is_integer
             )
         case Call():
-            is_rough = expression.function in _ROUGH_FUNCTIONS
+            is_rough = expression.function in ROUGH_NAMES
             return not is_rough and all(map(is_exact, expression.arguments))
         case Selection(of) | Item(of):
             return is_exact(of)

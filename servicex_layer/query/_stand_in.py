@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from awkward.forms import RecordForm
-from dask.highlevelgraph import HighLevelGraph
-from dask_awkward.lib.core import Array, new_array_object
 
 from servicex_layer.errors import InvalidArgumentError
-from servicex_layer.graph import SXFileLayer, UprootLoadLayer
+from servicex_layer.graph import SXFileLayer, UprootLoadLayer, array_of
 
 if TYPE_CHECKING:
+    from dask_awkward.lib.core import Array
     from uproot import ImplementsFormMapping
 
 __all__ = ["stand_in_events"]
@@ -58,6 +57,4 @@ def stand_in_events(
     load = UprootLoadLayer(
         files, form=form, tree=tree, behavior=behavior, form_mapping=form_mapping, fuse=True
     )
-    graph = HighLevelGraph({load.name: load}, {load.name: set()})
-    divisions: Any = (None,) * (npartitions + 1)
-    return new_array_object(graph, load.name, meta=load.meta, divisions=divisions)
+    return array_of(files, load)

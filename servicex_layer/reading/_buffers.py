@@ -27,7 +27,7 @@ __all__ = ["buffers_of", "column_of_buffer", "form_of_buffers"]
 
 
 def form_of_buffers(form: RecordForm) -> RecordForm:
-    """Return the form of this type that says which buffers `buffers_of` makes, with their keys.
+    """Return the form of the same type whose keys name the buffers that `buffers_of` makes.
 
     Parameters
     ----------

@@ -101,6 +101,11 @@ class RootTree:
 
     def form(self) -> RecordForm:
         """Return the form of all columns, without reading one."""
+        return self._form
+
+    @functools.cached_property
+    def _form(self) -> RecordForm:
+        # Of a wide tree it takes a while, and a form mapping needs it twice.
         return self._columns.form()
 
     def annotated_form(self) -> RecordForm:

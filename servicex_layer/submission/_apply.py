@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from servicex_layer.errors import InvalidArgumentError, ServiceXLayerError
 from servicex_layer.feed import loop_thread
-from servicex_layer.graph import SXFileLayer, from_servicex
+from servicex_layer.graph import (
+    from_servicex,
+    require_dask_awkward,
+    validate_failure_policy,
+    validate_files_per_partition,
+)
 from servicex_layer.query import (
     Analysis,
     DerivedQuery,
@@ -50,7 +55,7 @@ def apply_to_dataset(
 
     Derives the query with `derive_query` and submits it through the official client and its local
     cache. An earlier request of the dataset is used instead if it has all columns and events that
-    are needed. Needs the extra ``servicex``.
+    are needed. Needs the extras ``dask-awkward`` and ``servicex``.
 
     Parameters
     ----------
@@ -82,14 +87,14 @@ def apply_to_dataset(
     -------
     object
         What the analysis returns for the lazy array of events; with several functions, a
-        dictionary. There is no array of the events themselves: it would lack events unseen.
+        dictionary. It never is the array of events itself, from which the cut took events.
 
     Raises
     ------
     InvalidArgumentError
         If the analysis is not the same each time it is called, or as in `derive_query`.
     MissingExtraError
-        If the official client is not installed.
+        If dask-awkward or the official client is not installed.
     ConfigError
         If ``servicex.yaml`` is missing or invalid, or lacks the backend.
     BackendError
@@ -111,14 +116,10 @@ def apply_to_dataset(
     ... )
     >>> muon_pt.compute()  # doctest: +SKIP
     """
+    require_dask_awkward("apply_to_dataset")
     # Validate as from_servicex does, before anything is submitted.
-    SXFileLayer(
-        "not submitted yet",
-        0,
-        on_failed=on_failed,
-        max_failed=max_failed,
-        files_per_partition=files_per_partition,
-    )
+    validate_failure_policy(on_failed, max_failed)
+    validate_files_per_partition(files_per_partition)
     events = InputEvents.of(form, tree, behavior, form_mapping)
     derived = derive_twice(analysis, events, cut)
     if output_format is None:

@@ -11,7 +11,12 @@ import dask.config
 
 from servicex_layer.errors import ServiceXLayerError
 from servicex_layer.feed import loop_thread
-from servicex_layer.graph import SXFileLayer, from_servicex, require_dask_awkward
+from servicex_layer.graph import (
+    from_servicex,
+    require_dask_awkward,
+    validate_failure_policy,
+    validate_files_per_partition,
+)
 from servicex_layer.submission._analyses import derive_queries
 from servicex_layer.submission._arguments import backend_name, failure_policy
 from servicex_layer.submission._failed_sample import FailedSample
@@ -73,7 +78,7 @@ def deliver(
         The official client's name for `on_failed`: ``True`` is ``"raise"``, ``False`` is
         ``"skip"``.
     tree, form, files_per_partition, report
-        As in `from_servicex`, the same for all samples.
+        As in `from_servicex`, the same for all samples. Samples with ``Analysis`` have no report.
 
     Returns
     -------
@@ -112,13 +117,8 @@ def deliver(
     require_dask_awkward("deliver")
     policy = failure_policy(on_failed, fail_if_incomplete)
     # Validate as from_servicex does, before anything is submitted.
-    SXFileLayer(
-        "not submitted yet",
-        0,
-        on_failed=policy,
-        max_failed=max_failed,
-        files_per_partition=files_per_partition,
-    )
+    validate_failure_policy(policy, max_failed)
+    validate_files_per_partition(files_per_partition)
     spec, analyses = derive_queries(spec, form, tree)
     parsed = parse_spec(spec)
     with closing(frontend_of(config_path, backend_name(backend, servicex_name))) as frontend:

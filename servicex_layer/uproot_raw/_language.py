@@ -10,29 +10,37 @@ from uproot.language.python import PythonLanguage
 
 __all__ = ["expression_language"]
 
-_FUNCTIONS = (
-    "all",
+_UNCHANGED = (
     "almost_equal",
-    "any",
     "argcartesian",
     "argcombinations",
-    "argmax",
-    "argmin",
     "argsort",
     "broadcast_arrays",
     "broadcast_fields",
     "cartesian",
     "combinations",
-    "concatenate",
-    "count",
-    "count_nonzero",
     "drop_none",
     "fill_none",
     "firsts",
-    "flatten",
     "is_none",
     "isclose",
     "mask",
+    "num",
+    "pad_none",
+    "singletons",
+    "sort",
+    "where",
+)
+# The server changes their default of `axis`, so that a cut works within events. It fixes the
+# argument by its name: with a position for `axis` the call fails.
+_WITHIN_EVENTS = (
+    "all",
+    "any",
+    "argmax",
+    "argmin",
+    "concatenate",
+    "count",
+    "count_nonzero",
     "max",
     "mean",
     "min",
@@ -46,52 +54,13 @@ _FUNCTIONS = (
     "nanstd",
     "nansum",
     "nanvar",
-    "num",
-    "pad_none",
     "prod",
-    "singletons",
     "softmax",
-    "sort",
     "std",
     "sum",
     "var",
-    "where",
 )
-# Of these, the server changes the default of `axis`, so that a cut works within events. It fixes
-# the argument by its name: with a position for `axis` the call fails.
-_AXES = {
-    "flatten": 2,
-    **dict.fromkeys(
-        (
-            "all",
-            "any",
-            "argmax",
-            "argmin",
-            "concatenate",
-            "count",
-            "count_nonzero",
-            "max",
-            "mean",
-            "min",
-            "moment",
-            "nanargmax",
-            "nanargmin",
-            "nanmax",
-            "nanmean",
-            "nanmin",
-            "nanprod",
-            "nanstd",
-            "nansum",
-            "nanvar",
-            "prod",
-            "softmax",
-            "std",
-            "sum",
-            "var",
-        ),
-        1,
-    ),
-}
+_AXES = {"flatten": 2, **dict.fromkeys(_WITHIN_EVENTS, 1)}
 
 
 def expression_language(*, standard_axis: bool = False) -> PythonLanguage:
@@ -103,7 +72,7 @@ def expression_language(*, standard_axis: bool = False) -> PythonLanguage:
         Whether functions of awkward keep their own default of `axis`. By default most of them work
         within events, with ``axis=1``.
     """
-    functions: dict[str, Any] = {name: getattr(ak, name) for name in _FUNCTIONS}
+    functions: dict[str, Any] = {name: getattr(ak, name) for name in (*_UNCHANGED, *_AXES)}
     if not standard_axis:
         functions |= {name: partial(functions[name], axis=axis) for name, axis in _AXES.items()}
     return PythonLanguage(functions={**PythonLanguage.default_functions, **functions})

@@ -112,9 +112,8 @@ def sum_of(array: Any) -> float:
 @pytest.mark.every_scheduler
 @pytest.mark.parametrize("result_format", FORMATS)
 def test_a_function_touches_columns_only_if_there_are_data(
-    events: Callable[..., Any], values: Any, scheduler: str, result_format: str, monkeypatch: Any
+    events: Callable[..., Any], values: Any, scheduler: str, result_format: str
 ):
-    monkeypatch.setenv("DASK_SERVICEX_LAYER__SETTLE", "100ms")
     array = events(result_format)
     sums = array.map_partitions(sum_in_secret, meta=array.x._meta)
     expected = values.x + values.n + ak.sum(values.v, axis=1)
@@ -129,9 +128,7 @@ def test_columns_are_read_by_who_gets_the_result(
     values: Any,
     scheduler: str,
     service: LocalServiceX,
-    monkeypatch: Any,
 ):
-    monkeypatch.setenv("DASK_SERVICEX_LAYER__SETTLE", "100ms")
     with dask.config.set({"servicex-layer.range-threshold": 0}):
         array = events()
         whole = array.map_partitions(whole_in_secret, meta=array._meta).compute()
@@ -143,9 +140,8 @@ def test_columns_are_read_by_who_gets_the_result(
 
 @pytest.mark.every_scheduler
 def test_columns_of_persisted_partitions_are_read_later(
-    events: Callable[..., Any], values: Any, scheduler: str, monkeypatch: Any
+    events: Callable[..., Any], values: Any, scheduler: str
 ):
-    monkeypatch.setenv("DASK_SERVICEX_LAYER__SETTLE", "100ms")
     array = events()
     (kept,) = persist(array.map_partitions(whole_in_secret, meta=array._meta))
     total, lengths = compute(ak.sum(kept.x), ak.num(kept.v))
@@ -156,9 +152,8 @@ def test_columns_of_persisted_partitions_are_read_later(
 
 @pytest.mark.every_scheduler
 def test_delayed_functions_read_columns_of_partitions(
-    events: Callable[..., Any], values: Any, scheduler: str, monkeypatch: Any
+    events: Callable[..., Any], values: Any, scheduler: str
 ):
-    monkeypatch.setenv("DASK_SERVICEX_LAYER__SETTLE", "100ms")
     array = events()
     whole = array.map_partitions(whole_in_secret, meta=array._meta)
     parts = [delayed(sum_of)(part) for part in whole.to_delayed(optimize_graph=True)]

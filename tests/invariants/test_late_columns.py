@@ -51,8 +51,7 @@ def partitions(inputs: list[Path]) -> list[Any]:
 
 
 @pytest.fixture
-def request_id(finished: Callable[..., str], inputs: list[Path], monkeypatch: Any) -> str:
-    monkeypatch.setenv("DASK_SERVICEX_LAYER__SETTLE", "100ms")
+def request_id(finished: Callable[..., str], inputs: list[Path]) -> str:
     return finished(inputs)
 
 
