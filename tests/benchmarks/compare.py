@@ -10,20 +10,10 @@ from __future__ import annotations
 import argparse
 import statistics
 from pathlib import Path
-from typing import Any
 
 import click
 from _scripts import THIS_CHECKOUT, run_script  # type: ignore[import-not-found]
 from _table import print_table  # type: ignore[import-not-found]
-
-
-def median_of_ours(line: dict[str, Any]) -> tuple[str, float, str]:
-    """Return the name of a line, the median of our own values, and their unit."""
-    if "name" in line:
-        return line["name"], statistics.median(line["ours"]), line["unit"]
-    # Checkouts from before `Figure` kept every round: a text such as "16.7 s".
-    value, unit = line["ours"].split()
-    return line["what"], float(value), unit
 
 
 def main() -> None:
@@ -44,8 +34,8 @@ def main() -> None:
         for name, checkout in checkouts.items():
             click.echo(f"turn {turn} of {options.turns}: {name} checkout")
             for line in run_script(checkout, options.name, script_arguments, quiet=True):
-                label, value, unit = median_of_ours(line)
-                values[name].setdefault((label, unit), []).append(value)
+                figure = line["name"], line["unit"]
+                values[name].setdefault(figure, []).append(statistics.median(line["ours"]))
     rows = []
     for (label, unit), this in values["this"].items():
         other = values["other"].get((label, unit))
